@@ -1,0 +1,285 @@
+"""What the API is: one row per operation, and the pure functions that read a row.
+
+The client, the sandbox, the command, the README's table, the retry policy, log lines and errors
+all read these rows. Rules: https://openrouter.ai/docs/guides/overview/auth/management-api-keys
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlencode
+
+import attrs
+import msgspec
+
+from openrouter_async import _checks
+from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async.errors import InvalidRequestError
+from openrouter_async.models import (
+    CreateKeysResponse,
+    DeleteKeysResponse,
+    External,
+    GetCurrentKeyResponse,
+    GetKeyResponse,
+    LimitReset,
+    ListResponse,
+    ListWorkspacesResponse,
+    UpdateKeysResponse,
+)
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Method: TypeAlias = Literal["GET", "POST", "PATCH", "DELETE"]
+Place: TypeAlias = Literal["path", "query", "body"]
+Check: TypeAlias = Callable[[str, Any], Any]
+
+PAGE_SIZE: Final = 100
+"""Records on a page of keys; the service has no parameter for it."""
+
+
+class RetryClass(enum.Enum):
+    """The column of the retry table that an operation belongs to."""
+
+    READ = "read"
+    UPDATE = "update"
+    DELETE = "delete"
+    CREATE = "create"
+
+
+def sent_by(check: Check, *, nullable: bool = False) -> Mapping[str, Any]:
+    """Field metadata: which rule a value passes, and whether None goes out as `null`."""
+    return {"check": check, "nullable": nullable}
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """One parameter of an operation: derived from the field of `Operation.takes`."""
+
+    name: str
+    place: Place
+    required: bool
+    nullable: bool
+    check: Check
+
+
+@attrs.frozen(kw_only=True)
+class Operation(Generic[In, Out]):
+    """One row of the table."""
+
+    name: str
+    """What log lines, errors and the sandbox's faults call it."""
+    method: Method
+    path: str
+    """Below the base URL, with `{hash}` where a parameter goes."""
+    takes: type[In]
+    """The parameters: a field in `path` goes there, the others into the query or the body."""
+    returns: type[Out]
+    success: int
+    """The declared status; any 2XX is read the same way."""
+    retry: RetryClass
+    doc: str
+    """One sentence."""
+    call: str = attrs.field()
+    """The client's method, such as `api_keys.get`."""
+    parameters: tuple[Parameter, ...] = attrs.field(init=False)
+
+    @call.default
+    def _call(self) -> str:
+        return f"api_keys.{self.name}"
+
+    @parameters.default
+    def _parameters(self) -> tuple[Parameter, ...]:
+        given: Place = "query" if self.method == "GET" else "body"
+        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(self.takes)  # type: ignore[arg-type]  # In is an attrs class
+        return tuple(
+            Parameter(
+                name=field.name,
+                place="path" if f"{{{field.name}}}" in self.path else given,
+                required=field.default is attrs.NOTHING,
+                nullable=field.metadata["nullable"],
+                check=field.metadata["check"],
+            )
+            for field in fields
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """What goes over the wire, without credentials."""
+
+    operation: str
+    method: Method
+    route: str
+    """The path as the table has it: what may be logged."""
+    target: str
+    """The path with its parameters, and the query."""
+    body: bytes | None = attrs.field(default=None, repr=False)
+
+
+def compose(operation: Operation[In, Any], given: In) -> Request:
+    """Check every parameter and build the request; raises `InvalidRequestError`."""
+    target = operation.path
+    query: dict[str, str] = {}
+    body: dict[str, Any] = {}
+    for parameter in operation.parameters:
+        value = getattr(given, parameter.name)
+        if value is OMITTED or (value is None and not parameter.nullable and not parameter.required):
+            continue
+        if value is not None or not parameter.nullable:
+            value = parameter.check(parameter.name, value)
+        if parameter.place == "path":
+            target = target.replace(f"{{{parameter.name}}}", quote(value, safe=""))
+        elif parameter.place == "query":
+            query[parameter.name] = str(value).lower() if isinstance(value, bool) else str(value)
+        else:
+            body[parameter.name] = value
+    if operation.method == "PATCH" and not body:
+        raise InvalidRequestError(
+            f"{operation.name} needs at least one field to change", operation=operation.name
+        )
+    return Request(
+        operation=operation.name,
+        method=operation.method,
+        route=operation.path,
+        target=f"{target}?{urlencode(query)}" if query else target,
+        body=msgspec.json.encode(body) if body else None,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ListKeys:
+    """Parameters of `list`."""
+
+    include_disabled: bool | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.flag)
+    )
+    include_expired: bool | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.flag)
+    )
+    offset: int | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.whole_number)
+    )
+    workspace_id: str | uuid.UUID | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.identifier)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class CreateKeys:
+    """Parameters of `create`."""
+
+    name: str = attrs.field(metadata=sent_by(_checks.text))
+    limit: float | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.usd, nullable=True)
+    )
+    limit_reset: LimitReset | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.limit_reset, nullable=True)
+    )
+    include_byok_in_limit: bool | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.strict_flag)
+    )
+    expires_at: datetime | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.instant, nullable=True)
+    )
+    creator_user_id: str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.text, nullable=True)
+    )
+    workspace_id: str | uuid.UUID | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.identifier)
+    )
+    external: External | Mapping[str, Any] | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.external), repr=False
+    )
+
+
+@attrs.frozen(kw_only=True)
+class OneKey:
+    """Parameters of `get` and `delete`."""
+
+    hash: str = attrs.field(metadata=sent_by(_checks.key_hash), repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class UpdateKeys:
+    """Parameters of `update`; what is omitted stays as it is."""
+
+    hash: str = attrs.field(metadata=sent_by(_checks.key_hash), repr=False)
+    name: str | Omitted | None = attrs.field(default=OMITTED, metadata=sent_by(_checks.text))
+    disabled: bool | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.strict_flag)
+    )
+    limit: float | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.usd, nullable=True)
+    )
+    limit_reset: LimitReset | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.limit_reset, nullable=True)
+    )
+    include_byok_in_limit: bool | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.strict_flag)
+    )
+    workspace_id: str | uuid.UUID | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.identifier)
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Nothing:
+    """No parameters."""
+
+
+@attrs.frozen(kw_only=True)
+class ListWorkspaces:
+    """Parameters of `workspaces.list`."""
+
+    offset: int | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.whole_number)
+    )
+    limit: int | str | Omitted | None = attrs.field(
+        default=OMITTED, metadata=sent_by(_checks.page_size)
+    )
+
+
+LIST: Final = Operation(
+    name="list", method="GET", path="/keys", takes=ListKeys, returns=ListResponse,
+    success=200, retry=RetryClass.READ,
+    doc="List one page of keys, at most 100, newest first.",
+)  # fmt: skip
+CREATE: Final = Operation(
+    name="create", method="POST", path="/keys", takes=CreateKeys, returns=CreateKeysResponse,
+    success=201, retry=RetryClass.CREATE,
+    doc="Create a key; its plaintext is shown once.",
+)  # fmt: skip
+GET: Final = Operation(
+    name="get", method="GET", path="/keys/{hash}", takes=OneKey, returns=GetKeyResponse,
+    success=200, retry=RetryClass.READ,
+    doc="Get one key by its hash.",
+)  # fmt: skip
+UPDATE: Final = Operation(
+    name="update", method="PATCH", path="/keys/{hash}", takes=UpdateKeys,
+    returns=UpdateKeysResponse, success=200, retry=RetryClass.UPDATE,
+    doc="Change a key; what is omitted stays as it is.",
+)  # fmt: skip
+DELETE: Final = Operation(
+    name="delete", method="DELETE", path="/keys/{hash}", takes=OneKey,
+    returns=DeleteKeysResponse, success=200, retry=RetryClass.DELETE,
+    doc="Delete a key for good.",
+)  # fmt: skip
+CURRENT: Final = Operation(
+    name="get_current_key_metadata", method="GET", path="/key", takes=Nothing,
+    returns=GetCurrentKeyResponse, success=200, retry=RetryClass.READ,
+    doc="Describe the key that makes the request.",
+)  # fmt: skip
+LIST_WORKSPACES: Final = Operation(
+    name="list_workspaces", method="GET", path="/workspaces", takes=ListWorkspaces,
+    returns=ListWorkspacesResponse, success=200, retry=RetryClass.READ,
+    doc="List one page of workspaces.", call="workspaces.list",
+)  # fmt: skip
+
+OPERATIONS: Final[tuple[Operation[Any, Any], ...]] = (
+    LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES,
+)  # fmt: skip
+

@@ -1,0 +1,86 @@
+"""What every call accepts beside the parameters of its operation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypedDict
+
+import attrs
+
+from openrouter_async.errors import ConfigurationError
+
+
+def _positive(config: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
+        math.isfinite(value) and value >= 0
+    ):
+        raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0")
+
+
+def _statuses(value: Iterable[int] | None) -> frozenset[int]:
+    if value is None:
+        return frozenset()
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise ConfigurationError("status_codes must be a collection of integers such as {409, 425}")
+    statuses = frozenset(value)
+    for status in statuses:
+        if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
+            raise ConfigurationError("status_codes must be integers from 400 to 599")
+    return statuses
+
+
+@attrs.frozen(kw_only=True)
+class RetryConfig:
+    """How a call is repeated when the retry table allows it; all times are seconds.
+
+    `None` in place of a `RetryConfig` means: one attempt. Nothing here makes a create repeat
+    after it may have been sent. Raises `ConfigurationError` for values out of range.
+    """
+
+    strategy: Literal["backoff", "none"] = "backoff"
+    """`"none"` is the same as passing `retries=None`."""
+    max_attempts: int = 3
+    """All attempts, the first one included."""
+    initial_interval: float = attrs.field(default=0.5, validator=_positive)
+    """Upper bound of the first wait, in seconds; waits have full jitter."""
+    max_interval: float = attrs.field(default=8.0, validator=_positive)
+    """Upper bound of any wait that the service did not ask for, in seconds."""
+    exponent: float = attrs.field(default=2.0, validator=_positive)
+    """Growth of the bound from one wait to the next."""
+    max_retry_after: float = attrs.field(default=60.0, validator=_positive)
+    """The longest `Retry-After` that is waited out, in seconds; beyond it the call fails at once."""
+    retry_connection_errors: bool = True
+    """False: no retry at all where there was no answer."""
+    status_codes: frozenset[int] = attrs.field(default=None, converter=_statuses)
+    """Statuses to repeat beside those of the table, never for a create."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.strategy not in ("backoff", "none"):
+            raise ConfigurationError('strategy must be "backoff" or "none"')
+        attempts = self.max_attempts
+        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+            raise ConfigurationError("max_attempts must be an integer of at least 1")
+        if self.exponent < 1:
+            raise ConfigurationError("exponent must be at least 1")
+
+
+ONCE: Final = RetryConfig(strategy="none", max_attempts=1)
+"""What `retries=None` stands for."""
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of one call; what is left out is inherited from the client.
+
+    `timeout` is one attempt and `total_timeout` the whole call with queueing and waits, both in
+    seconds; `retries=None` means a single attempt, `None` elsewhere the same as leaving it out.
+    """
+
+    http_referer: str | None
+    x_open_router_title: str | None
+    x_open_router_categories: str | None
+    retries: RetryConfig | None
+    timeout: float | None
+    total_timeout: float | None
+    server_url: str | None
+    http_headers: Mapping[str, str] | None

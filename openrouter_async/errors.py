@@ -1,0 +1,251 @@
+"""Every exception that this package raises.
+
+```
+OpenRouterError
+├── ConfigurationError (ValueError)       a client or an option was set up wrongly
+├── InvalidRequestError (ValueError)      a parameter was refused before anything was sent
+├── ClientClosedError                     the client was closed
+├── WrongLoopError                        the client belongs to another running event loop
+├── APIConnectionError                    no answer: refused, unknown host, TLS, connection lost
+│   └── APITimeoutError                   no answer in time
+├── BadRequestResponseError               400
+├── UnauthorizedResponseError             401
+├── ForbiddenResponseError                403
+├── NotFoundResponseError                 404
+├── ConflictResponseError                 409
+├── TooManyRequestsResponseError          429
+├── InternalServerResponseError           500
+├── OpenRouterDefaultError                any other status of 400 and above
+├── ResponseValidationError               an answer that cannot be read
+│   └── ResponseTooLargeError             an answer longer than the client reads
+├── UnexpectedRedirectError               3XX; no redirect is followed with credentials
+├── AmbiguousCreateError                  a create that may or may not have made a key
+└── PagingError                           the pages of a list do not fit together
+```
+
+An ambiguous create that had a status is also an instance of that status's class. All of them can
+be pickled and copied; none carries a key, and none chains an exception of another library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+__all__ = [
+    "APIConnectionError",
+    "APITimeoutError",
+    "AmbiguousCreateError",
+    "BadRequestResponseError",
+    "ClientClosedError",
+    "ConfigurationError",
+    "ConflictResponseError",
+    "ForbiddenResponseError",
+    "InternalServerResponseError",
+    "InvalidRequestError",
+    "NotFoundResponseError",
+    "OpenRouterDefaultError",
+    "OpenRouterError",
+    "PagingError",
+    "ResponseTooLargeError",
+    "ResponseValidationError",
+    "TooManyRequestsResponseError",
+    "UnauthorizedResponseError",
+    "UnexpectedRedirectError",
+    "WrongLoopError",
+]
+
+
+class OpenRouterError(Exception):
+    """Base of all errors of this package."""
+
+    message: str
+    """One sentence, without any key."""
+    operation: str | None = None
+    """The operation's name in the table, such as `create`; None outside a call."""
+    attempts: int = 0
+    """Attempts begun, refused connections included; 0 when nothing was tried."""
+    status_code: int | None = None
+    """The HTTP status; None without an answer."""
+    code: int | str | None = None
+    """`error.code` of the body."""
+    headers: Mapping[str, str] | None = None
+    """The answer's headers, names in lower case."""
+    request_id: str | None = None
+    """`X-Generation-Id` or `cf-ray`: what to quote to the service's support."""
+    retry_after: float | None = None
+    """Seconds that the service asked to wait; None when it did not say."""
+    error_type: str | None = None
+    """`error.metadata.error_type`, the service's stable word for the failure."""
+    metadata: Mapping[str, Any] | None = None
+    """`error.metadata` of the body."""
+    user_id: str | None = None
+    """`user_id` of the body."""
+    body: str | None = None
+    """The start of the answer's body, at most 2 KiB, with keys masked; not in `repr`."""
+
+    def __init__(self, message: str = "", **facts: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        for name, value in facts.items():
+            if not hasattr(type(self), name):
+                raise TypeError(f"{type(self).__name__} has no {name}")
+            if value is not None:
+                setattr(self, name, value)
+
+    def __str__(self) -> str:
+        head = f"{self.operation}: " if self.operation else ""
+        status = f"{self.status_code} " if self.status_code else ""
+        tail = [f"request {self.request_id}"] if self.request_id else []
+        if self.attempts > 1:
+            tail.append(f"{self.attempts} attempts")
+        return f"{head}{status}{self.message}" + (f" ({', '.join(tail)})" if tail else "")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class ConfigurationError(OpenRouterError, ValueError):
+    """A client, an option or the environment is set up wrongly; raised before any I/O."""
+
+
+class InvalidRequestError(OpenRouterError, ValueError):
+    """A parameter was refused; raised before any I/O, names the parameter in `parameter`."""
+
+    parameter: str | None = None
+
+
+class ClientClosedError(OpenRouterError):
+    """The client was closed, or its interpreter is shutting down."""
+
+
+class WrongLoopError(OpenRouterError):
+    """An `AsyncOpenRouter` was used from a second event loop while its own still runs."""
+
+
+class APIConnectionError(OpenRouterError):
+    """There was no answer: connection refused or lost, unknown host, TLS failure."""
+
+
+class APITimeoutError(APIConnectionError):
+    """There was no answer within `timeout` or `total_timeout`."""
+
+
+class BadRequestResponseError(OpenRouterError):
+    """400: the service refused a parameter."""
+
+
+class UnauthorizedResponseError(OpenRouterError):
+    """401: the key is unknown, disabled or missing."""
+
+
+class ForbiddenResponseError(OpenRouterError):
+    """403: the key may not do this; key management needs a management key."""
+
+
+class NotFoundResponseError(OpenRouterError):
+    """404: there is no such key or workspace."""
+
+
+class ConflictResponseError(OpenRouterError):
+    """409: another change of the same resource was under way."""
+
+
+class TooManyRequestsResponseError(OpenRouterError):
+    """429: throttled; with `attempts=0`, not even sent, since the service had asked to wait."""
+
+
+class InternalServerResponseError(OpenRouterError):
+    """500: the service failed."""
+
+
+class OpenRouterDefaultError(OpenRouterError):
+    """Any other status of 400 and above."""
+
+
+class ResponseValidationError(OpenRouterError):
+    """An answer of 2XX that cannot be read; names the path of what is wrong, never its value."""
+
+
+class ResponseTooLargeError(ResponseValidationError):
+    """The answer's body is longer than the client is willing to read."""
+
+
+class UnexpectedRedirectError(OpenRouterError):
+    """The service answered with a redirect, which is never followed."""
+
+
+class AmbiguousCreateError(OpenRouterError):
+    """A create was sent and nobody knows whether it made a key.
+
+    The create was not and must not be repeated. `client.api_keys.find_candidates(error)` lists the
+    keys that could be the one. The plaintext of such a key is lost: revoke it.
+    """
+
+    name: str = ""
+    """The name that the key would have."""
+    workspace_id: str | None = None
+    """The workspace it would be in; None: the default workspace."""
+    not_before: datetime | None = None
+    """When the first attempt was begun (UTC, this machine's clock)."""
+    not_after: datetime | None = None
+    """When the call gave up (UTC, this machine's clock)."""
+    hash: str | None = None
+    """The key's hash, if the answer still showed one."""
+
+
+class PagingError(OpenRouterError):
+    """A walk over pages cannot go on: a page brought nothing new, or the seams never fitted."""
+
+    offset: int | None = None
+    """The offset of the page that did not fit."""
+
+
+ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
+    400: BadRequestResponseError,
+    401: UnauthorizedResponseError,
+    403: ForbiddenResponseError,
+    404: NotFoundResponseError,
+    409: ConflictResponseError,
+    429: TooManyRequestsResponseError,
+    500: InternalServerResponseError,
+}
+
+
+class _AmbiguousInternalServer(AmbiguousCreateError, InternalServerResponseError):
+    """A create answered with 500."""
+
+
+class _AmbiguousDefault(AmbiguousCreateError, OpenRouterDefaultError):
+    """A create answered with another status that does not say whether it ran."""
+
+
+class _AmbiguousRedirect(AmbiguousCreateError, UnexpectedRedirectError):
+    """A create answered with a 3XX that is no plain redirect."""
+
+
+class _AmbiguousValidation(AmbiguousCreateError, ResponseValidationError):
+    """A create that succeeded, with an answer in which no whole key could be read."""
+
+
+class _AmbiguousTooLarge(AmbiguousCreateError, ResponseTooLargeError):
+    """A create whose answer is too long to be read."""
+
+
+_AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = {
+    InternalServerResponseError: _AmbiguousInternalServer,
+    OpenRouterDefaultError: _AmbiguousDefault,
+    UnexpectedRedirectError: _AmbiguousRedirect,
+    ResponseValidationError: _AmbiguousValidation,
+    ResponseTooLargeError: _AmbiguousTooLarge,
+}
+
+
+def ambiguous_class(cause: OpenRouterError) -> type[AmbiguousCreateError]:
+    """Give the class of an ambiguous create that failed with `cause`.
+
+    It is also the class of the answer's status, where there was an answer. It is never an
+    `APITimeoutError` or `APIConnectionError`, which callers repeat.
+    """
+    return _AMBIGUOUS.get(type(cause), AmbiguousCreateError)

@@ -1,0 +1,292 @@
+"""What the service answers, as frozen attrs classes under the official names.
+
+These classes are the only schema. Amounts are USD, timestamps aware UTC datetimes; a field that
+the service may leave out, or may send as null, is None then. Field rules:
+https://openrouter.ai/docs/guides/overview/auth/management-api-keys
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+import attrs
+from msgspec import Meta
+
+from openrouter_async.errors import ResponseValidationError
+from openrouter_async.secret import Secret
+
+Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
+"""An aware UTC datetime; a timestamp without a zone is refused, other zones are converted."""
+
+
+class LimitReset(StrEnum):
+    """When a key's `limit` starts anew: at midnight UTC, weeks run Monday to Sunday."""
+
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+CreateKeysLimitReset = LimitReset
+UpdateKeysLimitReset = LimitReset
+
+
+@attrs.frozen(kw_only=True)
+class APIKey:
+    """One API key, as every operation on keys describes it. The plaintext is never part of it."""
+
+    hash: str
+    """Opaque identifier, 64 hexadecimal digits; what `get`, `update` and `delete` take."""
+    name: str
+    label: str
+    """The key with its middle masked, such as `sk-or-v1-0e6...c96`."""
+    disabled: bool
+    include_byok_in_limit: bool
+    """Whether usage of the caller's own provider keys (BYOK) counts toward `limit`."""
+    usage: float
+    """USD spent since the key exists; for what counts against `limit` see `spent_in_window`."""
+    usage_daily: float
+    usage_weekly: float
+    usage_monthly: float
+    byok_usage: float
+    byok_usage_daily: float
+    byok_usage_weekly: float
+    byok_usage_monthly: float
+    created_at: Timestamp
+    limit: float | None = None
+    """USD in each window of `limit_reset`; None: unlimited."""
+    limit_remaining: float | None = None
+    """USD left in the current window; negative when overspent, None without a limit."""
+    limit_reset: str | None = None
+    """`daily`, `weekly`, `monthly` or a newer word; None: the limit never resets."""
+    updated_at: Timestamp | None = None
+    expires_at: Timestamp | None = None
+    """None: the key does not expire."""
+    creator_user_id: str | None = None
+    workspace_id: str | None = None
+    external_user: str | None = None
+    """The partner's own name for the key's user; None outside partner accounts."""
+    last_used_at: Timestamp | None = None
+    """None: not used since the service began to record it, at the end of 2025."""
+
+    @property
+    def spent_in_window(self) -> float | None:
+        """USD spent against `limit` in the current window; None without a limit.
+
+        This is not `usage`, which counts the key's whole life.
+        """
+        if self.limit is None or self.limit_remaining is None:
+            return None
+        return self.limit - self.limit_remaining
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the limit is used up, so that the key answers 402 or 403 until it resets."""
+        return self.limit_remaining is not None and self.limit_remaining <= 0
+
+    def is_expired(self, now: datetime | None = None) -> bool:
+        """Whether `expires_at` has come by `now` (aware; None: the present)."""
+        return self.expires_at is not None and self.expires_at <= (now or datetime.now(UTC))
+
+    def is_active(self, now: datetime | None = None) -> bool:
+        """Whether the key works at `now`: neither disabled, nor expired, nor exhausted."""
+        return not (self.disabled or self.is_exhausted or self.is_expired(now))
+
+
+ListData = APIKey
+CreateKeysData = APIKey
+GetKeyData = APIKey
+UpdateKeysData = APIKey
+
+
+@attrs.frozen(kw_only=True)
+class ListResponse:
+    """One page of keys, at most 100, newest first."""
+
+    data: list[APIKey]
+
+
+@attrs.frozen(kw_only=True)
+class LenientListResponse:
+    """One page of which the records that cannot be read are set aside instead of failing it."""
+
+    data: list[APIKey]
+    problems: list[ResponseValidationError]
+
+    @property
+    def length(self) -> int:
+        """How many records the page had, readable or not."""
+        return len(self.data) + len(self.problems)
+
+
+@attrs.frozen(kw_only=True)
+class GetKeyResponse:
+    """One key."""
+
+    data: APIKey
+
+
+@attrs.frozen(kw_only=True)
+class UpdateKeysResponse:
+    """The key after the change."""
+
+    data: APIKey
+
+
+@attrs.frozen(kw_only=True)
+class DeleteKeysResponse:
+    """The outcome of a delete."""
+
+    deleted: bool = True
+    already_gone: bool = False
+    """True when a repeated delete found the key gone: an earlier attempt had done the work."""
+
+
+@attrs.frozen(kw_only=True)
+class CreateKeysResponse:
+    """A new key. `key` is its plaintext, which the service shows once; every implicit way is shut.
+
+    The answer to a create is never thrown away once a whole `key` was read: if the record beside
+    it cannot be read, `problem` says why and `data` raises it.
+    """
+
+    _data: APIKey | None = None
+    secret: Secret = attrs.field(alias="key", converter=Secret)
+    """The plaintext, wrapped; pass this on rather than `key`."""
+    problem: ResponseValidationError | None = None
+    """Why `data` cannot be read; None when all is well."""
+
+    @property
+    def key(self) -> str:
+        """The plaintext, as the official SDK has it."""
+        return self.secret.reveal()
+
+    @property
+    def data(self) -> APIKey:
+        """The new key's record; raises `problem` if it could not be read."""
+        if self._data is None:
+            raise self.problem or ResponseValidationError("the answer has no record of the key")
+        return self._data
+
+
+@attrs.frozen(kw_only=True)
+class RateLimit:
+    """Deprecated by the service, which says -1 or nothing here."""
+
+    requests: int | None = None
+    interval: str | None = None
+    note: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """A cap that binds the current key; amounts in USD."""
+
+    scope: str | None = None
+    """`member`, `api_key`, `workspace`, `key_limit` or another word."""
+    limit_usd: float | None = None
+    spend_usd: float | None = None
+    remaining_usd: float | None = None
+    reset_interval: str | None = None
+    resets_at: Timestamp | None = None
+    include_byok: bool | None = None
+    budget_id: str | None = None
+    guardrail_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FreeModelDailyRequests:
+    """How many requests to free models are left today (UTC)."""
+
+    limit: int | None = None
+    used: int | None = None
+    remaining: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class GetCurrentKeyData:
+    """The key that made the request."""
+
+    label: str
+    usage: float
+    """USD spent since the key exists."""
+    is_free_tier: bool
+    usage_daily: float | None = None
+    usage_weekly: float | None = None
+    usage_monthly: float | None = None
+    byok_usage: float | None = None
+    byok_usage_daily: float | None = None
+    byok_usage_weekly: float | None = None
+    byok_usage_monthly: float | None = None
+    limit: float | None = None
+    """USD in each window of `limit_reset`; None: unlimited."""
+    limit_remaining: float | None = None
+    """USD left in the current window; negative when overspent, None without a limit."""
+    limit_reset: str | None = None
+    include_byok_in_limit: bool | None = None
+    is_management_key: bool | None = None
+    is_provisioning_key: bool | None = None
+    """Deprecated; the same as `is_management_key`."""
+    creator_user_id: str | None = None
+    expires_at: Timestamp | None = None
+    organization_id: str | None = None
+    workspace_id: str | None = None
+    allowed_data_regions: list[str] | None = None
+    budgets: list[Budget] | None = None
+    effective_budget: Budget | None = None
+    """The one of `budgets` that binds."""
+    free_model_daily_requests: FreeModelDailyRequests | None = None
+    rate_limit: RateLimit | float | None = None
+    """Deprecated; an object in most answers, a bare number in some."""
+
+
+@attrs.frozen(kw_only=True)
+class GetCurrentKeyResponse:
+    """The key that made the request."""
+
+    data: GetCurrentKeyData
+
+
+@attrs.frozen(kw_only=True)
+class Workspace:
+    """A workspace: keys belong to exactly one."""
+
+    id: str
+    name: str
+    slug: str | None = None
+    description: str | None = None
+    created_at: Timestamp | None = None
+    updated_at: Timestamp | None = None
+    created_by: str | None = None
+    default_guardrail_id: str | None = None
+    default_text_model: str | None = None
+    default_image_model: str | None = None
+    default_provider_sort: str | None = None
+    include_byok_in_budgets: bool | None = None
+    io_logging_api_key_ids: list[int] | None = None
+    io_logging_sampling_rate: float | None = None
+    is_data_discount_logging_enabled: bool | None = None
+    is_observability_broadcast_enabled: bool | None = None
+    is_observability_io_logging_enabled: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ListWorkspacesResponse:
+    """One page of workspaces."""
+
+    data: list[Workspace]
+    total_count: int | None = None
+    """How many workspaces there are on all pages."""
+
+
+@attrs.frozen(kw_only=True)
+class External:
+    """A partner-defined identity for a new key; partner accounts only.
+
+    `api_key` is the partner's own key for its user, at least 32 characters.
+    """
+
+    user: str
+    api_key: Secret = attrs.field(converter=Secret)

@@ -1,0 +1,70 @@
+"""Key material that no implicit conversion can print, pickle or serialise."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from typing import ClassVar, Final, NoReturn, SupportsIndex
+
+MASK: Final = "***"
+
+_LOOKS_LIKE_KEY: Final = re.compile(r"sk-or-[A-Za-z0-9_\-]*|(?<=Bearer )[^\s\"']+")
+
+
+class Secret:
+    """A key that shows as `Secret(***)` wherever it is not asked for by `reveal()`.
+
+    It is no `str`: formatting, `%s`, JSON, pickling, iteration and hashing give the mask or a
+    `TypeError`, never the text. Copies are the same object.
+    """
+
+    __slots__ = ("__value",)
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # a hash would allow offline guessing
+
+    def __init__(self, value: str | Secret) -> None:
+        if not isinstance(value, (str, Secret)):
+            raise TypeError(f"a secret is a str, not {type(value).__name__}")
+        self.__value: Final[str] = value if isinstance(value, str) else value.reveal()
+
+    def reveal(self) -> str:
+        """Give the plaintext; what happens to it from here on is the caller's part."""
+        return self.__value
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        return format(MASK, spec)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time; a `Secret` never equals a `str`."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value.encode(), other.__value.encode())
+
+    __hash__ = None
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled: store reveal() where secrets belong")
+
+
+def scrub(text: str, *known: Secret) -> str:
+    """Replace everything in `text` that looks like a key, and every `known` secret, by the mask."""
+    for secret in known:
+        if secret.reveal():
+            text = text.replace(secret.reveal(), MASK)
+    return _LOOKS_LIKE_KEY.sub(MASK, text)
+
+
+def looks_like_key(text: str) -> bool:
+    """Say whether `text` has the shape of a key, which must not stand in a URL or a log."""
+    return text.startswith("sk-")
