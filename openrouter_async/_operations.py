@@ -127,7 +127,9 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
         value = getattr(given, parameter.name)
-        if value is OMITTED or (value is None and not parameter.nullable and not parameter.required):
+        if value is OMITTED or (
+            value is None and not parameter.nullable and not parameter.required
+        ):
             continue
         if value is not None or not parameter.nullable:
             value = parameter.check(parameter.name, value)
@@ -282,4 +284,3 @@ LIST_WORKSPACES: Final = Operation(
 OPERATIONS: Final[tuple[Operation[Any, Any], ...]] = (
     LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES,
 )  # fmt: skip
-

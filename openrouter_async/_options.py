@@ -12,8 +12,10 @@ from openrouter_async.errors import ConfigurationError
 
 
 def _positive(config: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
-        math.isfinite(value) and value >= 0
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not (math.isfinite(value) and value >= 0)
     ):
         raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0")
 

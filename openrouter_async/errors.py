@@ -213,32 +213,32 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
 }
 
 
-class _AmbiguousInternalServer(AmbiguousCreateError, InternalServerResponseError):
+class AmbiguousCreateInternalServerError(AmbiguousCreateError, InternalServerResponseError):
     """A create answered with 500."""
 
 
-class _AmbiguousDefault(AmbiguousCreateError, OpenRouterDefaultError):
+class AmbiguousCreateDefaultError(AmbiguousCreateError, OpenRouterDefaultError):
     """A create answered with another status that does not say whether it ran."""
 
 
-class _AmbiguousRedirect(AmbiguousCreateError, UnexpectedRedirectError):
+class AmbiguousCreateRedirectError(AmbiguousCreateError, UnexpectedRedirectError):
     """A create answered with a 3XX that is no plain redirect."""
 
 
-class _AmbiguousValidation(AmbiguousCreateError, ResponseValidationError):
+class AmbiguousCreateValidationError(AmbiguousCreateError, ResponseValidationError):
     """A create that succeeded, with an answer in which no whole key could be read."""
 
 
-class _AmbiguousTooLarge(AmbiguousCreateError, ResponseTooLargeError):
+class AmbiguousCreateTooLargeError(AmbiguousCreateError, ResponseTooLargeError):
     """A create whose answer is too long to be read."""
 
 
 _AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = {
-    InternalServerResponseError: _AmbiguousInternalServer,
-    OpenRouterDefaultError: _AmbiguousDefault,
-    UnexpectedRedirectError: _AmbiguousRedirect,
-    ResponseValidationError: _AmbiguousValidation,
-    ResponseTooLargeError: _AmbiguousTooLarge,
+    InternalServerResponseError: AmbiguousCreateInternalServerError,
+    OpenRouterDefaultError: AmbiguousCreateDefaultError,
+    UnexpectedRedirectError: AmbiguousCreateRedirectError,
+    ResponseValidationError: AmbiguousCreateValidationError,
+    ResponseTooLargeError: AmbiguousCreateTooLargeError,
 }
 
 

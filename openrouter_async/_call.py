@@ -1,0 +1,355 @@
+"""What happens to a call: compose, wait for a slot, send, interpret; and again if that is safe."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
+
+from openrouter_async._converter import hash_seen_in
+from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
+from openrouter_async._options import CallOptions
+from openrouter_async._replies import Reply, interpret
+from openrouter_async._retry import (
+    Clock,
+    Condition,
+    Failure,
+    RetryBudget,
+    SystemClock,
+    Verdict,
+    back_off,
+    condition_of_reply,
+    condition_of_trouble,
+    drive,
+    verdict,
+)
+from openrouter_async._settings import Settings, checked_key
+from openrouter_async._transport import Attempt, SendError, Transport
+from openrouter_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ClientClosedError,
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundResponseError,
+    OpenRouterError,
+    TooManyRequestsResponseError,
+    ambiguous_class,
+)
+from openrouter_async.models import DeleteKeysResponse
+from openrouter_async.secret import Secret
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+KeySource: TypeAlias = Callable[[], "str | Secret | Awaitable[str | Secret]"]
+OnAttempt: TypeAlias = Callable[[str, int, "int | type[OpenRouterError]", float], object]
+"""Told (operation, attempt, status or error class, seconds) after every attempt."""
+
+_LOG: Final = logging.getLogger("openrouter_async")
+
+
+class Caller(Protocol):
+    """What everything above needs of a client: to make one call."""
+
+    async def call(
+        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
+    ) -> Out:
+        """Carry out one operation with the client's settings and `options` over them."""
+        ...
+
+
+class Core:
+    """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
+
+    def __init__(
+        self,
+        *,
+        key: Secret | KeySource,
+        transport: Transport,
+        max_connections: int,
+        on_attempt: OnAttempt | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._key = key
+        self._max_connections = max_connections
+        self._slots = asyncio.Semaphore(max_connections)
+        self.transport = transport
+        self.on_attempt = on_attempt
+        self.clock: Clock = clock or SystemClock()
+        self.budget = RetryBudget()
+        self.paused_until = 0.0
+        """On the clock: until when the service asked everybody to wait."""
+        self._clients = 0
+
+    def join(self) -> None:
+        """Count one more client that shares this."""
+        self._clients += 1
+
+    def leave(self) -> bool:
+        """Count one client less; True for the last one."""
+        self._clients -= 1
+        return self._clients == 0
+
+    def enter(self) -> None:
+        """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
+        if self.transport.closed:
+            raise ClientClosedError("the client is closed")
+        if self.transport.bind(asyncio.get_running_loop()):
+            self._slots = asyncio.Semaphore(self._max_connections)
+            self.paused_until = 0.0
+
+    async def key(self) -> Secret:
+        """Give the key, asking the caller's function for it if there is one."""
+        if isinstance(self._key, Secret):
+            return self._key
+        given: object = self._key()
+        if inspect.isawaitable(given):
+            given = await given
+        if not isinstance(given, (str, Secret)):
+            raise ConfigurationError("the api_key function must give a str or Secret")
+        return checked_key(Secret(given))
+
+    async def take_slot(self, seconds: float) -> asyncio.Semaphore:
+        """Wait for a connection slot, `seconds` at most; raises `TimeoutError`."""
+        slots = self._slots
+        if slots.locked():
+            async with asyncio.timeout(seconds):
+                await slots.acquire()
+        else:
+            await slots.acquire()
+        return slots
+
+    def pause(self, seconds: float) -> None:
+        """Hold back new calls, since the service said so."""
+        self.paused_until = max(self.paused_until, self.clock.time() + seconds)
+
+    def tell(
+        self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float
+    ) -> None:
+        """Tell the caller's observer of an attempt; what it raises must not change anything."""
+        if self.on_attempt is None:
+            return
+        try:
+            self.on_attempt(operation, attempt, outcome, seconds)
+        except Exception as error:  # noqa: BLE001  # an observer must not break a create
+            _LOG.warning("on_attempt raised %s", type(error).__name__)
+
+
+class Call(Generic[In, Out]):
+    """One call of an operation, from its first attempt to its result or error."""
+
+    def __init__(
+        self, core: Core, operation: Operation[In, Out], given: In, settings: Settings
+    ) -> None:
+        self._core = core
+        self._clock = core.clock
+        self._operation = operation
+        self._given = given
+        self._settings = settings
+        self._request = _composed(operation, given)
+        self._began_at = time.time()
+        self._deadline = core.clock.time() + settings.total_timeout
+        self._attempts = 0
+        self._maybe_done = False
+        """Whether an earlier attempt may have done the work."""
+
+    async def run(self) -> Out:
+        """Make the call; raises an `OpenRouterError` that chains nothing."""
+        if self._core.paused_until:
+            await self._wait_out_pause()
+        try:
+            result = await self._attempt()
+        except Failure as failure:
+            failed = failure
+        else:
+            self._core.budget.give_back()
+            return result
+        if self._should_retry(failed, self._attempts):
+            try:
+                return await self._repeat_after(failed)
+            except Failure as failure:
+                failed = failure
+        raise self._error_for(failed)
+
+    async def _attempt(self) -> Out:
+        """Make one attempt; raises `Failure`."""
+        self._attempts += 1
+        began = self._clock.time()
+        try:
+            reply = await self._exchange()
+            result = self._read(reply)
+        except Failure as failure:
+            error = failure.error
+            self._report(error.status_code or type(error), began, error.request_id)
+            self._learn_from(failure)
+            raise
+        self._report(reply.status, began, None)
+        return result
+
+    async def _exchange(self) -> Reply:
+        """Send the request once there is a slot for it; raises `Failure` if there is no answer."""
+        core, settings = self._core, self._settings
+        attempt = Attempt()
+        try:
+            slots = await core.take_slot(self._time_left())
+            try:
+                async with asyncio.timeout(min(settings.timeout, self._time_left())):
+                    attempt.key = await core.key()
+                    return await core.transport.send(
+                        self._request,
+                        attempt,
+                        base_url=settings.base_url,
+                        headers=settings.headers,
+                        fresh_connection=self._is_create,
+                    )
+            finally:
+                slots.release()
+                self._known = attempt.key
+        except TimeoutError:
+            failure = self._timed_out(sent=attempt.sent)
+        except SendError as error:
+            condition = condition_of_trouble(error.trouble)
+            failure = Failure(APIConnectionError(str(error)), condition)
+        except BaseException as interruption:
+            if self._is_create and attempt.sent and not isinstance(interruption, Exception):
+                self._warn_of_lost_create(interruption)
+            raise
+        raise failure
+
+    def _timed_out(self, *, sent: bool) -> Failure:
+        what = "no answer" if sent else "no connection"
+        within = f"the total_timeout of {self._settings.total_timeout:g} s"
+        if self._time_left() > 0:
+            within = f"the timeout of {self._settings.timeout:g} s"
+        return Failure(
+            APITimeoutError(f"{what} within {within}"),
+            Condition.NO_ANSWER if sent else Condition.REFUSED,
+        )
+
+    def _read(self, reply: Reply) -> Out:
+        """Turn an answer into the result; raises `Failure`."""
+        try:
+            return interpret(self._operation, reply, self._known)
+        except OpenRouterError as error:
+            failure = Failure(error.with_traceback(None), condition_of_reply(reply), reply)
+        if self._maybe_done and self._operation.retry is RetryClass.DELETE:
+            if isinstance(failure.error, NotFoundResponseError):
+                return cast("Out", DeleteKeysResponse(already_gone=True))
+        raise failure
+
+    def _learn_from(self, failure: Failure) -> None:
+        self._maybe_done = self._maybe_done or failure.may_have_arrived
+        asked = failure.error.retry_after
+        if failure.condition is Condition.THROTTLED and asked is not None:
+            self._core.pause(min(asked, self._settings.retries.max_retry_after))
+
+    async def _repeat_after(self, first: Failure) -> Out:
+        return await drive(
+            self._attempt,
+            first,
+            wait=self._wait,
+            should_retry=self._should_retry,
+            may_wait=self._may_wait,
+            clock=self._clock,
+        )
+
+    def _should_retry(self, failure: Failure, attempts: int) -> bool:
+        retries = self._settings.retries
+        decision = verdict(failure, self._operation.retry, retries)
+        most = _TWICE if decision is Verdict.ONCE_MORE else retries.max_attempts
+        return decision in _AGAIN and attempts < min(most, retries.max_attempts)
+
+    def _wait(self, failure: Failure, attempts: int) -> float:
+        """Give the seconds until the next attempt: what the service asked for, or longer."""
+        pause = self._core.paused_until - self._clock.time()
+        asked = failure.error.retry_after or 0.0
+        return max(back_off(self._settings.retries, attempts, self._clock), asked, pause)
+
+    def _may_wait(self, failure: Failure, seconds: float) -> bool:
+        """Refuse a wait that is too long, would cross the deadline, or is not in the budget."""
+        if (failure.error.retry_after or 0.0) > self._settings.retries.max_retry_after:
+            return False
+        if seconds >= self._time_left():
+            return False
+        if not self._core.budget.take(failure.condition):
+            failure.error.message += "; not repeated: the client's retry budget is empty"
+            return False
+        return True
+
+    async def _wait_out_pause(self) -> None:
+        """Wait while the service wants nobody to call, or fail at once if that takes too long."""
+        if self._settings.retries.strategy == "none":
+            return
+        while (seconds := self._core.paused_until - self._clock.time()) > 0:
+            if seconds >= self._time_left():
+                raise TooManyRequestsResponseError(
+                    "not sent: the service asked to wait until after this call's deadline",
+                    operation=self._operation.name,
+                    status_code=HTTPStatus.TOO_MANY_REQUESTS.value,
+                    retry_after=seconds,
+                )
+            await self._clock.sleep(seconds)
+
+    def _error_for(self, failure: Failure) -> OpenRouterError:
+        """Finish the error that the caller will see."""
+        error = failure.error
+        decision = verdict(failure, self._operation.retry, self._settings.retries)
+        if decision is Verdict.AMBIGUOUS:
+            given = cast("CreateKeys", self._given)
+            error = ambiguous_class(error)(
+                f"{error.message}; whether a key was made is unknown",
+                **{fact: value for fact, value in vars(error).items() if fact != "message"},
+                name=given.name,
+                workspace_id=str(given.workspace_id) if given.workspace_id else None,
+                not_before=datetime.fromtimestamp(self._began_at, UTC),
+                not_after=datetime.now(UTC),
+                hash=hash_seen_in(failure.reply.body) if failure.reply else None,
+            )
+        error.operation = self._operation.name
+        error.attempts = self._attempts
+        return error
+
+    @property
+    def _is_create(self) -> bool:
+        return self._operation.retry is RetryClass.CREATE
+
+    def _time_left(self) -> float:
+        return self._deadline - self._clock.time()
+
+    def _report(
+        self, outcome: int | type[OpenRouterError], began: float, request_id: str | None
+    ) -> None:
+        """Tell the log and the caller's observer of one attempt; never a header or body."""
+        if self._core.on_attempt is None and not _LOG.isEnabledFor(logging.DEBUG):
+            return
+        seconds = self._clock.time() - began
+        name, attempt = self._operation.name, self._attempts
+        _LOG.debug(
+            "%s %s (%s): attempt %d, %s, %.0f ms, request %s",
+            self._request.method, self._request.route, name, attempt,
+            outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000, request_id,
+        )  # fmt: skip
+        self._core.tell(name, attempt, outcome, seconds)
+
+    def _warn_of_lost_create(self, interruption: BaseException) -> None:
+        moment = datetime.now(UTC).isoformat(timespec="seconds")
+        note = f"a create was interrupted at {moment} and may have made a key"
+        interruption.add_note(f"{note} named {cast('CreateKeys', self._given).name!r}")
+        _LOG.warning("%s", note)
+
+
+_AGAIN: Final = {Verdict.RETRY, Verdict.ONCE_MORE}
+_TWICE: Final = 2
+
+
+def _composed(operation: Operation[In, Any], given: In) -> Request:
+    try:
+        return compose(operation, given)
+    except InvalidRequestError as error:
+        error.operation = operation.name
+        raise

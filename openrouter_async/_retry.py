@@ -1,0 +1,245 @@
+"""The retry table, and what shares its costs: a budget of retries and a pause on 429.
+
+tenacity drives the loop; a call that succeeds at once never gets here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from openrouter_async._operations import RetryClass
+from openrouter_async._options import RetryConfig
+from openrouter_async._replies import Reply
+from openrouter_async._transport import Trouble
+from openrouter_async.errors import OpenRouterError
+
+if TYPE_CHECKING:
+    import tenacity
+
+T = TypeVar("T")
+
+
+class Condition(enum.Enum):
+    """What happened to an attempt: the rows of the retry table."""
+
+    REFUSED = "never sent"
+    UNKNOWN_HOST = "unknown host"
+    UNTRUSTED = "TLS or the proxy says no"
+    NO_ANSWER = "sent, no answer"
+    THROTTLED = "429"
+    UNAVAILABLE = "408, 502, 503, 504"
+    SERVER_ERROR = "500, 520-529 and the 5XX that are not listed"
+    DEFINITE = "501, 505, 506, 508, 511 and the 4XX that are not listed"
+    TRUNCATED = "2XX, cut short"
+    UNREADABLE = "2XX of a wrong shape, no JSON, or too large"
+    REDIRECT = "3XX with a new place"
+    ODD_REDIRECT = "any other 3XX"
+    MALFORMED = "no HTTP"
+
+
+class Verdict(enum.Enum):
+    """What to do about it."""
+
+    RETRY = "retry"
+    ONCE_MORE = "retry once"
+    FAIL = "fail"
+    AMBIGUOUS = "fail, and nobody knows whether a key was made"
+
+
+def _row(others: Verdict, create: Verdict) -> Mapping[RetryClass, Verdict]:
+    return dict.fromkeys(RetryClass, others) | {RetryClass.CREATE: create}
+
+
+_R, _F, _A = Verdict.RETRY, Verdict.FAIL, Verdict.AMBIGUOUS
+
+RETRY_TABLE: Final[Mapping[Condition, Mapping[RetryClass, Verdict]]] = {
+    Condition.REFUSED: _row(_R, create=_R),
+    Condition.UNKNOWN_HOST: _row(Verdict.ONCE_MORE, create=Verdict.ONCE_MORE),
+    Condition.UNTRUSTED: _row(_F, create=_F),
+    Condition.NO_ANSWER: _row(_R, create=_A),
+    Condition.THROTTLED: _row(_R, create=_R),
+    Condition.UNAVAILABLE: _row(_R, create=_A),
+    Condition.SERVER_ERROR: _row(_R, create=_A),
+    Condition.DEFINITE: _row(_F, create=_F),
+    Condition.TRUNCATED: _row(_R, create=_A),
+    Condition.UNREADABLE: _row(_F, create=_A),
+    Condition.REDIRECT: _row(_F, create=_F),
+    Condition.ODD_REDIRECT: _row(_F, create=_A),
+    Condition.MALFORMED: _row(_F, create=_A),
+}
+"""What is safe to repeat. A create is repeated only if it was never run."""
+
+_UNANSWERED: Final = {Condition.REFUSED, Condition.UNKNOWN_HOST, Condition.NO_ANSWER}
+_MAYBE_DONE: Final = {
+    Condition.NO_ANSWER, Condition.UNAVAILABLE, Condition.SERVER_ERROR, Condition.TRUNCATED,
+}  # fmt: skip
+_UNAVAILABLE: Final = {408, 502, 503, 504}
+_DEFINITE: Final = {501, 505, 506, 508, 511}
+_PLAIN_REDIRECTS: Final = {301, 302, 303, 307, 308}
+
+_BY_TROUBLE: Final = {
+    Trouble.REFUSED: Condition.REFUSED,
+    Trouble.UNKNOWN_HOST: Condition.UNKNOWN_HOST,
+    Trouble.UNTRUSTED: Condition.UNTRUSTED,
+    Trouble.NO_ANSWER: Condition.NO_ANSWER,
+    Trouble.MALFORMED: Condition.MALFORMED,
+}
+
+
+def condition_of_trouble(trouble: Trouble) -> Condition:
+    return _BY_TROUBLE[trouble]
+
+
+def condition_of_reply(reply: Reply) -> Condition:
+    """Name the row for an answer that did not give a result."""
+    status = reply.status
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return Condition.TRUNCATED if reply.truncated else Condition.UNREADABLE
+    if status < HTTPStatus.BAD_REQUEST:
+        plain = status in _PLAIN_REDIRECTS and "Location" in reply.headers
+        return Condition.REDIRECT if plain else Condition.ODD_REDIRECT
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Condition.THROTTLED
+    if status in _UNAVAILABLE:
+        return Condition.UNAVAILABLE
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR or status in _DEFINITE:
+        return Condition.DEFINITE
+    return Condition.SERVER_ERROR
+
+
+class Failure(Exception):
+    """One attempt failed: what the caller would be told, and the row of the table."""
+
+    def __init__(
+        self, error: OpenRouterError, condition: Condition, reply: Reply | None = None
+    ) -> None:
+        super().__init__()
+        self.error = error
+        self.condition = condition
+        self.reply = reply
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the service may have done what was asked."""
+        return self.condition in _MAYBE_DONE
+
+
+def verdict(failure: Failure, operation: RetryClass, config: RetryConfig) -> Verdict:
+    """Look the failure up in the table, with what the caller's policy adds or takes away."""
+    found = RETRY_TABLE[failure.condition][operation]
+    if config.strategy == "none":
+        return Verdict.AMBIGUOUS if found is Verdict.AMBIGUOUS else Verdict.FAIL
+    if not config.retry_connection_errors and failure.condition in _UNANSWERED:
+        return Verdict.FAIL if found in (Verdict.RETRY, Verdict.ONCE_MORE) else found
+    if failure.error.status_code in config.status_codes and operation is not RetryClass.CREATE:
+        return Verdict.RETRY
+    return found
+
+
+class Clock(Protocol):
+    """Where time and chance come from; tests bring their own."""
+
+    def time(self) -> float:
+        """Give seconds on a monotonic clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    def jitter(self, upper: float) -> float:
+        """Give a random number from 0 to `upper`."""
+
+
+class SystemClock:
+    """The real thing: the running loop's clock."""
+
+    def time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def jitter(self, upper: float) -> float:
+        return random.uniform(0, upper)  # noqa: S311  # no secret depends on it
+
+
+class RetryBudget:
+    """Bounds the retries of all calls of a client together, so that an outage is not made worse."""
+
+    CAPACITY: Final = 500
+    RETRY_COST: Final = 14
+    THROTTLE_COST: Final = 5
+
+    def __init__(self) -> None:
+        self.tokens = self.CAPACITY
+
+    def take(self, condition: Condition) -> bool:
+        """Pay for a retry; False when the budget is empty."""
+        cost = self.THROTTLE_COST if condition is Condition.THROTTLED else self.RETRY_COST
+        if cost > self.tokens:
+            return False
+        self.tokens -= cost
+        return True
+
+    def give_back(self) -> None:
+        """Earn a token by a clean success."""
+        if self.tokens < self.CAPACITY:
+            self.tokens += 1
+
+
+def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:
+    """Give the seconds to wait after attempt number `attempt`: exponential, with full jitter."""
+    try:
+        bound = config.initial_interval * config.exponent ** (attempt - 1)
+    except OverflowError:
+        bound = config.max_interval
+    return clock.jitter(min(bound, config.max_interval))
+
+
+async def drive(
+    attempt: Callable[[], Awaitable[T]],
+    first: Failure,
+    *,
+    should_retry: Callable[[Failure, int], bool],
+    wait: Callable[[Failure, int], float],
+    may_wait: Callable[[Failure, float], bool],
+    clock: Clock,
+) -> T:
+    """Go on after a first failure, by tenacity; raises the last `Failure`.
+
+    `should_retry` and `wait` get the failure and the number of attempts so far; `may_wait` gets
+    the wait that they led to, and has the last word.
+    """
+    import tenacity  # costs 20 ms, and most processes never retry
+
+    pending: Failure | None = first
+
+    async def next_attempt() -> T:
+        nonlocal pending
+        if pending is not None:
+            failure, pending = pending, None
+            raise failure
+        return await attempt()
+
+    def failed(state: tenacity.RetryCallState) -> Failure:
+        outcome = state.outcome
+        failure = outcome.exception() if outcome else None
+        assert isinstance(failure, Failure)  # noqa: S101  # the predicate lets nothing else pass
+        return failure
+
+    return await tenacity.AsyncRetrying(
+        sleep=clock.sleep,
+        retry=tenacity.retry_if_exception_type(Failure),
+        wait=lambda state: wait(failed(state), state.attempt_number),
+        stop=lambda state: (
+            not (
+                should_retry(failed(state), state.attempt_number)
+                and may_wait(failed(state), state.upcoming_sleep)
+            )
+        ),
+        reraise=True,
+    )(next_attempt)

@@ -1,0 +1,286 @@
+"""The wire: one request out, one answer in, over an aiohttp session of ours.
+
+Nothing of aiohttp leaves this module: a failure is a `SendError` that says what went wrong in the
+retry table's words, and whether the request may have reached the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import os
+import platform
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from ssl import SSLContext, SSLError
+from typing import Final
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from openrouter_async._operations import Request
+from openrouter_async._replies import Reply
+from openrouter_async.errors import ClientClosedError, WrongLoopError
+from openrouter_async.secret import Secret
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of a decoded 2XX answer that are read at most; a page of keys is about 70 kB."""
+MAX_ERROR_BODY: Final = 64 * 1024
+"""Bytes of any other answer that are read at most."""
+_FIRST_ERROR: Final = 300
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
+_USER_AGENT: Final = (
+    f"openrouter_async/{version('openrouter_async')} "
+    f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+)
+_HEADERS: Final = {
+    hdrs.ACCEPT: "application/json",
+    hdrs.ACCEPT_ENCODING: "gzip, deflate",
+    hdrs.USER_AGENT: _USER_AGENT,
+}
+
+
+_INHERITED: Final[list[aiohttp.BaseConnector]] = []
+
+
+class Trouble(enum.Enum):
+    """Why there is no answer."""
+
+    REFUSED = "refused"
+    UNKNOWN_HOST = "unknown host"
+    UNTRUSTED = "untrusted"
+    NO_ANSWER = "no answer"
+    MALFORMED = "malformed"
+
+
+class SendError(Exception):
+    """There is no answer that could be read."""
+
+    def __init__(self, trouble: Trouble, message: str) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that knows whether it began to leave."""
+
+    sent = False
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        self.sent = True
+        return await super().send(conn)
+
+
+class Attempt:
+    """The client middleware of one attempt.
+
+    It sets the Authorization header here and not in `request()`, which copies headers into locals
+    that a traceback with locals would show. It also turns every failure into a `SendError`, which
+    aiohttp does not know: its own silent repeat of GET and DELETE never happens.
+    """
+
+    __slots__ = ("key", "sent")
+
+    def __init__(self) -> None:
+        self.key = Secret("")
+        self.sent = False
+        """Whether the request may have reached the service."""
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers[hdrs.AUTHORIZATION] = f"Bearer {self.key.reveal()}"
+        try:
+            return await handler(request)
+        except (aiohttp.ClientError, OSError) as error:
+            failure = _explain(error, request.url)
+        finally:
+            self.sent = isinstance(request, _Request) and request.sent
+        raise failure
+
+
+def _explain(error: Exception, url: URL) -> SendError:
+    """Say what an exception of aiohttp means, in words without anything of the request."""
+    place = f"{url.host}:{url.port}"
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return SendError(Trouble.UNKNOWN_HOST, f"unknown host {url.host}")
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | SSLError():
+            reason = _tls_reason(error)
+            return SendError(Trouble.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
+        case aiohttp.ClientHttpProxyError():
+            trouble = Trouble.REFUSED if error.status >= _SERVER_FAILED else Trouble.UNTRUSTED
+            return SendError(trouble, f"the proxy refused to connect (status {error.status})")
+        case aiohttp.ClientProxyConnectionError():
+            return SendError(Trouble.REFUSED, "cannot connect to the proxy")
+        case aiohttp.ClientConnectorError():
+            number = error.os_error.errno
+            reason = os.strerror(number) if number else type(error.os_error).__name__
+            return SendError(Trouble.REFUSED, f"cannot connect to {place}: {reason}")
+        case aiohttp.ClientResponseError():
+            return SendError(Trouble.MALFORMED, f"{place} did not answer in HTTP")
+        case _:
+            return SendError(Trouble.NO_ANSWER, f"the connection to {place} broke")
+
+
+_SERVER_FAILED: Final = 500
+
+
+def _tls_reason(error: Exception) -> str:
+    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
+    words = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
+    return f": {words}" if isinstance(words, str) else ""
+
+
+class Transport:
+    """The sessions of one client: opened when first used, bound to the loop they were opened in."""
+
+    def __init__(
+        self,
+        *,
+        proxy: str | None = None,
+        ssl: SSLContext | None = None,
+        trust_env: bool = False,
+        connector: aiohttp.BaseConnector | None = None,
+    ) -> None:
+        self._proxy = proxy
+        self._ssl = ssl
+        self._trust_env = trust_env
+        self._connector = connector
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self.closed = False
+
+    async def send(
+        self,
+        request: Request,
+        attempt: Attempt,
+        *,
+        base_url: str,
+        headers: Mapping[str, str],
+        fresh_connection: bool,
+    ) -> Reply:
+        """Send the request once and read the answer, bounded in size but not in time.
+
+        `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
+        """
+        session = self._session(fresh=fresh_connection)
+        url = URL(base_url + request.target, encoded=True)
+        try:
+            async with session.request(
+                request.method,
+                url,
+                headers=headers,
+                data=None if request.body is None else _json_payload(request.body),
+                allow_redirects=False,
+                middlewares=(attempt,),
+                proxy=self._proxy,
+            ) as response:
+                return await _read(response)
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+            failure = _explain(error, url)
+        if self.closed:
+            raise ClientClosedError("the client was closed during the call")
+        raise failure
+
+    def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        if self.closed:
+            raise ClientClosedError("the client is closed")
+        session = self._sessions.get(fresh)
+        if session is None:
+            session = self._sessions[fresh] = self._open(fresh=fresh)
+        return session
+
+    def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
+        connector = self._connector or aiohttp.TCPConnector(
+            limit=0, force_close=fresh, ssl=self._ssl or True
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            connector_owner=self._connector is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=_HEADERS,
+            request_class=_Request,
+            timeout=_NO_TIMEOUT,
+            trust_env=self._trust_env,
+        )
+
+    def bind(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Belong to `loop` from now on; True if that is news.
+
+        Raises `WrongLoopError` while the loop used so far still runs.
+        """
+        if self._loop is loop:
+            return False
+        if self._loop is not None and not self._loop.is_closed():
+            raise WrongLoopError(
+                "the client belongs to another event loop that is not closed: use one client for "
+                "each loop, or OpenRouter from threads"
+            )
+        self.abandon()
+        self._loop = loop
+        return True
+
+    def abandon(self) -> None:
+        """Let go of the sessions without a loop: theirs is closed, or the client was forgotten."""
+        for session in self._sessions.values():
+            connector = session.connector
+            session.detach()
+            if connector is not None and self._connector is None:
+                connector._close()  # noqa: SLF001  # close() needs a running loop
+        self._sessions.clear()
+
+    def forget(self) -> None:
+        """Start anew in a forked child without touching what it shares with its parent.
+
+        Closing the inherited connections would unregister them from the parent's event loop too,
+        so that they are kept, unused, for as long as the child lives.
+        """
+        for session in self._sessions.values():
+            connector = session.connector
+            session.detach()
+            if connector is not None and self._connector is None:
+                connector._closed = True  # noqa: SLF001  # else it closes itself when collected
+                _INHERITED.append(connector)
+        self._sessions.clear()
+        self._loop = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is something to close."""
+        return bool(self._sessions)
+
+    async def close(self) -> None:
+        """Close the sessions; a caller's connector stays open. A second time does nothing."""
+        self.closed = True
+        if self._loop is not asyncio.get_running_loop():
+            self.abandon()
+        while self._sessions:
+            await self._sessions.popitem()[1].close()
+
+
+def _json_payload(body: bytes) -> aiohttp.BytesPayload:
+    return aiohttp.BytesPayload(body, content_type="application/json")
+
+
+async def _read(response: aiohttp.ClientResponse) -> Reply:
+    bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
+    chunks: list[bytes] = []
+    size = 0
+    truncated = False
+    try:
+        while size <= bound and (chunk := await response.content.readany()):
+            chunks.append(chunk)
+            size += len(chunk)
+    except (aiohttp.ClientError, OSError):
+        truncated = True
+    return Reply(
+        status=response.status,
+        headers=response.headers,
+        body=b"".join(chunks)[:bound],
+        truncated=truncated,
+        too_large=size > bound,
+        received_at=time.time(),
+    )

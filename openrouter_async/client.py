@@ -1,0 +1,201 @@
+"""The async client that people hold."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from ssl import SSLContext
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+
+from openrouter_async._call import Call, Core, KeySource, OnAttempt
+from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._operations import Operation
+from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._settings import (
+    DEFAULT_SERVER_URL,
+    Settings,
+    checked_key,
+    checked_retries,
+    checked_seconds,
+    checked_url,
+    headers_from,
+)
+from openrouter_async._transport import Transport
+from openrouter_async.api_keys import APIKeys
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.secret import Secret
+from openrouter_async.workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from aiohttp import BaseConnector
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class AsyncOpenRouter:
+    """A client for OpenRouter's key-management API, for use in asyncio programs.
+
+    ```python
+    async with AsyncOpenRouter(api_key=...) as client:
+        page = await client.api_keys.list(offset=100)
+    ```
+
+    One client serves any number of tasks of one event loop; once that loop is closed it opens
+    anew in the next. `retries`, `timeout` and the like can be given for each call too.
+
+    What is repeated, by default up to 3 attempts within 60 s with growing random waits:
+
+    - anything that never left this machine, and 429 after the wait that the service asks for;
+    - for list, get, update and delete also lost connections, time-outs, 408, 500, 502-504, 520-529;
+    - never a create that may have arrived: that is an `AmbiguousCreateError`.
+    """
+
+    def __init__(
+        self,
+        api_key: str | Secret | KeySource | None = None,
+        *,
+        http_referer: str | None = None,
+        x_open_router_title: str | None = None,
+        x_open_router_categories: str | None = None,
+        server_url: str | None = None,
+        retries: RetryConfig | Omitted | None = OMITTED,
+        timeout: float = 15.0,
+        total_timeout: float = 60.0,
+        max_connections: int = 100,
+        proxy: str | None = None,
+        ssl: SSLContext | None = None,
+        trust_env: bool = False,
+        allow_insecure_http: bool = False,
+        connector: BaseConnector | None = None,
+        on_attempt: OnAttempt | None = None,
+    ) -> None:
+        """Set the client up; nothing is opened before the first call.
+
+        Args:
+            api_key: A management key for `api_keys` and `workspaces`, any key for
+                `get_current_key_metadata`; or a function, sync or async, that gives the key and is
+                asked before each attempt. None: the environment's `OPENROUTER_API_KEY`.
+            http_referer: The application's URL, its main identifier for the service.
+            x_open_router_title: The application's display name.
+            x_open_router_categories: Marketplace categories, separated by commas.
+            server_url: The base URL. None: the environment's `OPENROUTER_BASE_URL`, else the
+                service.
+            retries: What is repeated and when; None: nothing.
+            timeout: Seconds for one attempt, from the moment it has a connection.
+            total_timeout: Seconds for a whole call: queue, attempts and waits.
+            max_connections: How many attempts may be under way at once; more wait.
+            proxy: An HTTP proxy's URL.
+            ssl: A context with the certificates to trust. None: the system's.
+            trust_env: Whether proxies are taken from the environment.
+            allow_insecure_http: Allow plain http to other hosts than this machine.
+            connector: An aiohttp connector to use; it is not closed with the client. Its idle
+                connections serve creates too, so that a stale one can make a create ambiguous.
+            on_attempt: Called after every attempt with the operation's name, the attempt's
+                number, the status or the error's class, and seconds.
+
+        Raises:
+            ConfigurationError: A value is missing or out of range; it names the parameter.
+
+        """
+        api_key = key_source(api_key)
+        options = CallOptions(
+            http_referer=http_referer,
+            x_open_router_title=x_open_router_title,
+            x_open_router_categories=x_open_router_categories,
+        )
+        url = server_url or os.environ.get("OPENROUTER_BASE_URL") or DEFAULT_SERVER_URL
+        settings = Settings(
+            base_url=checked_url(url, allow_insecure_http=allow_insecure_http),
+            headers=headers_from(options),
+            retries=RetryConfig() if retries is OMITTED else checked_retries(retries),
+            timeout=checked_seconds("timeout", timeout),
+            total_timeout=checked_seconds("total_timeout", total_timeout),
+            allow_insecure_http=allow_insecure_http,
+        )
+        if (
+            isinstance(max_connections, bool)
+            or not isinstance(max_connections, int)
+            or max_connections < 1
+        ):
+            raise ConfigurationError("max_connections must be an integer of at least 1")
+        if ssl is not None and not isinstance(ssl, SSLContext):
+            raise ConfigurationError("ssl must be an ssl.SSLContext")
+        if on_attempt is not None and not callable(on_attempt):
+            raise ConfigurationError("on_attempt must be callable")
+        transport = Transport(proxy=proxy, ssl=ssl, trust_env=trust_env, connector=connector)
+        core = Core(
+            key=api_key,
+            transport=transport,
+            max_connections=max_connections,
+            on_attempt=on_attempt,
+        )
+        self._set_up(core, settings)
+
+    def _set_up(self, core: Core, settings: Settings) -> None:
+        self._core = core
+        core.join()
+        self._settings = settings
+        self.api_keys = APIKeys(self)
+        self.workspaces = Workspaces(self)
+
+    async def call(
+        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
+    ) -> Out:
+        """Carry out one row of the operation table; what every method does."""
+        settings = self._settings.override(options) if options else self._settings
+        self._core.enter()
+        return await Call(self._core, operation, given, settings).run()
+
+    def with_options(self, **options: Unpack[CallOptions]) -> AsyncOpenRouter:
+        """Give a client with other defaults that shares connections, budget and pause.
+
+        Closing one closes both.
+        """
+        twin = object.__new__(AsyncOpenRouter)
+        twin._set_up(self._core, self._settings.override(options))
+        return twin
+
+    async def close(self) -> None:
+        """Close all connections; a second time does nothing. Later calls raise `ClientClosedError`."""
+        await self._core.transport.close()
+
+    def forget_connections(self) -> None:
+        """Start anew in a forked child; the blocking client calls this by itself."""
+        self._core.transport.forget()
+
+    async def __aenter__(self) -> Self:
+        self._core.enter()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        core: Core | None = getattr(self, "_core", None)
+        if core is not None and core.leave() and core.transport.is_open:
+            warnings.warn(f"unclosed client {self!r}", ResourceWarning, source=self, stacklevel=2)
+            core.transport.abandon()
+
+    def __repr__(self) -> str:
+        return f"AsyncOpenRouter(server_url={self._settings.base_url!r})"
+
+
+def key_source(api_key: object) -> Secret | KeySource:
+    """Wrap the key before anything can fail, so that no traceback shows it."""
+    if api_key is None:
+        return checked_key(Secret(os.environ.get("OPENROUTER_API_KEY", "")))
+    if isinstance(api_key, (str, Secret)):
+        api_key = Secret(api_key)
+        return checked_key(api_key)
+    if not callable(api_key):
+        kind = type(api_key).__name__
+        del api_key
+        raise ConfigurationError(f"api_key must be a str, a Secret or a function, not {kind}")
+    return api_key

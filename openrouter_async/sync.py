@@ -1,0 +1,323 @@
+"""The blocking client: the async one behind a portal, one line a method.
+
+It is for scripts, threads and notebooks, also where an event loop already runs.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import datetime
+from ssl import SSLContext
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from uuid import UUID
+
+from openrouter_async import api_keys, paging, workspaces
+from openrouter_async._call import KeySource, OnAttempt
+from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._portal import Portal
+from openrouter_async.client import AsyncOpenRouter, key_source
+from openrouter_async.errors import ResponseValidationError
+from openrouter_async.models import (
+    APIKey,
+    CreateKeysResponse,
+    DeleteKeysResponse,
+    External,
+    GetCurrentKeyResponse,
+    GetKeyResponse,
+    LimitReset,
+    ListResponse,
+    ListWorkspacesResponse,
+    UpdateKeysResponse,
+    Workspace,
+)
+from openrouter_async.secret import Secret
+
+if TYPE_CHECKING:
+    from aiohttp import BaseConnector
+
+T = TypeVar("T")
+
+
+class OpenRouter:
+    """A client for OpenRouter's key-management API that blocks; usable from any thread.
+
+    ```python
+    with OpenRouter(api_key=...) as client:
+        print(client.api_keys.list())
+    ```
+
+    Parameters, results and errors are those of `AsyncOpenRouter`. It works where an event loop
+    already runs, as in a notebook, and after a fork. Ctrl-C cancels the request under way.
+    """
+
+    def __init__(
+        self,
+        api_key: str | Secret | KeySource | None = None,
+        *,
+        http_referer: str | None = None,
+        x_open_router_title: str | None = None,
+        x_open_router_categories: str | None = None,
+        server_url: str | None = None,
+        retries: RetryConfig | Omitted | None = OMITTED,
+        timeout: float = 15.0,
+        total_timeout: float = 60.0,
+        max_connections: int = 100,
+        proxy: str | None = None,
+        ssl: SSLContext | None = None,
+        trust_env: bool = False,
+        allow_insecure_http: bool = False,
+        connector: BaseConnector | None = None,
+        on_attempt: OnAttempt | None = None,
+    ) -> None:
+        """Set the client up, as `AsyncOpenRouter` does; the thread starts with the first call."""
+        api_key = key_source(api_key)
+        client = AsyncOpenRouter(
+            api_key,
+            http_referer=http_referer,
+            x_open_router_title=x_open_router_title,
+            x_open_router_categories=x_open_router_categories,
+            server_url=server_url,
+            retries=retries,
+            timeout=timeout,
+            total_timeout=total_timeout,
+            max_connections=max_connections,
+            proxy=proxy,
+            ssl=ssl,
+            trust_env=trust_env,
+            allow_insecure_http=allow_insecure_http,
+            connector=connector,
+            on_attempt=on_attempt,
+        )
+        portal = Portal("openrouter_async", on_fork=client.forget_connections)
+        self._set_up(client, portal)
+        self._finalizer = weakref.finalize(self, portal.close, client.close)
+
+    def _set_up(self, client: AsyncOpenRouter, portal: Portal) -> None:
+        self._client = client
+        self._portal = portal
+        self.api_keys = APIKeys(client.api_keys, portal)
+        self.workspaces = Workspaces(client.workspaces, portal)
+
+    def with_options(self, **options: Unpack[CallOptions]) -> OpenRouter:
+        """Give a client with other defaults that shares connections, budget and pause."""
+        twin = object.__new__(OpenRouter)
+        twin._set_up(self._client.with_options(**options), self._portal)
+        twin._finalizer = self._finalizer
+        twin._original = self
+        return twin
+
+    def close(self) -> None:
+        """Close all connections; a second time does nothing. Later calls raise `ClientClosedError`."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("Async", "", 1)
+
+    _original: OpenRouter | None = None
+    """Kept alive by its twins, since the connections end with it."""
+
+
+class APIKeys:
+    """The keys of an account; all but `get_current_key_metadata` need a management key."""
+
+    def __init__(self, keys: api_keys.APIKeys, portal: Portal) -> None:
+        self._keys = keys
+        self._run = portal.run
+
+    def list(
+        self,
+        *,
+        include_disabled: bool | str | Omitted | None = OMITTED,
+        include_expired: bool | str | Omitted | None = OMITTED,
+        offset: int | str | Omitted | None = OMITTED,
+        workspace_id: str | UUID | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> ListResponse:
+        """List one page of keys, at most 100, newest first."""
+        return self._run(
+            self._keys.list(
+                include_disabled=include_disabled,
+                include_expired=include_expired,
+                offset=offset,
+                workspace_id=workspace_id,
+                **options,
+            )
+        )
+
+    def iter(
+        self,
+        *,
+        include_disabled: bool | str | Omitted | None = OMITTED,
+        include_expired: bool | str | Omitted | None = OMITTED,
+        workspace_id: str | UUID | Omitted | None = OMITTED,
+        lenient: bool = False,
+        **options: Unpack[CallOptions],
+    ) -> KeyWalk:
+        """Walk over all keys that `list` would show on all its pages, newest first."""
+        return KeyWalk(
+            self._keys.iter(
+                include_disabled=include_disabled,
+                include_expired=include_expired,
+                workspace_id=workspace_id,
+                lenient=lenient,
+                **options,
+            ),
+            self._run,
+        )
+
+    def create(
+        self,
+        name: str,
+        *,
+        limit: float | Omitted | None = OMITTED,
+        limit_reset: LimitReset | str | Omitted | None = OMITTED,
+        include_byok_in_limit: bool | Omitted | None = OMITTED,
+        expires_at: datetime | str | Omitted | None = OMITTED,
+        creator_user_id: str | Omitted | None = OMITTED,
+        workspace_id: str | UUID | Omitted | None = OMITTED,
+        external: External | Mapping[str, Any] | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> CreateKeysResponse:
+        """Create a key; its plaintext is shown once, as `key` of the answer."""
+        external = api_keys.wrapped(external)
+        return self._run(
+            self._keys.create(
+                name,
+                limit=limit,
+                limit_reset=limit_reset,
+                include_byok_in_limit=include_byok_in_limit,
+                expires_at=expires_at,
+                creator_user_id=creator_user_id,
+                workspace_id=workspace_id,
+                external=external,
+                **options,
+            )
+        )
+
+    def get(self, hash: str, **options: Unpack[CallOptions]) -> GetKeyResponse:
+        """Get one key by its hash."""
+        return self._run(self._keys.get(hash, **options))
+
+    def update(
+        self,
+        hash: str,
+        *,
+        name: str | Omitted | None = OMITTED,
+        disabled: bool | Omitted | None = OMITTED,
+        limit: float | Omitted | None = OMITTED,
+        limit_reset: LimitReset | str | Omitted | None = OMITTED,
+        include_byok_in_limit: bool | Omitted | None = OMITTED,
+        workspace_id: str | UUID | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> UpdateKeysResponse:
+        """Change a key; what is omitted stays as it is."""
+        return self._run(
+            self._keys.update(
+                hash,
+                name=name,
+                disabled=disabled,
+                limit=limit,
+                limit_reset=limit_reset,
+                include_byok_in_limit=include_byok_in_limit,
+                workspace_id=workspace_id,
+                **options,
+            )
+        )
+
+    def delete(self, hash: str, **options: Unpack[CallOptions]) -> DeleteKeysResponse:
+        """Delete a key for good."""
+        return self._run(self._keys.delete(hash, **options))
+
+    def get_current_key_metadata(self, **options: Unpack[CallOptions]) -> GetCurrentKeyResponse:
+        """Describe the key that makes the request; works with any key."""
+        return self._run(self._keys.get_current_key_metadata(**options))
+
+
+class Workspaces:
+    """The workspaces of an account."""
+
+    def __init__(self, spaces: workspaces.Workspaces, portal: Portal) -> None:
+        self._workspaces = spaces
+        self._run = portal.run
+
+    def list(
+        self,
+        *,
+        offset: int | str | Omitted | None = OMITTED,
+        limit: int | str | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> ListWorkspacesResponse:
+        """List one page of workspaces."""
+        return self._run(self._workspaces.list(offset=offset, limit=limit, **options))
+
+    def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:
+        """Walk over all workspaces, page by page."""
+        return WorkspaceWalk(self._workspaces.iter(**options), self._run)
+
+
+class Walk(Iterator[T], Generic[T]):
+    """An iteration over the rows of all pages; it crosses into the client's thread once a page."""
+
+    def __init__(
+        self, walk: paging.Walk[T], run: Callable[[Coroutine[Any, Any, Any]], Any]
+    ) -> None:
+        self._walk = walk
+        self._run = run
+        self._rows: deque[T] = deque()
+
+    def __next__(self) -> T:
+        while not self._rows:
+            if self._walk.ended:
+                raise StopIteration
+            self._rows.extend(self._run(self._walk.next_page()))
+        return self._rows.popleft()
+
+    @property
+    def pages(self) -> int:
+        """How many pages were fetched so far."""
+        return self._walk.pages
+
+    def close(self) -> None:
+        """End the walk; nothing more is fetched."""
+        self._rows.clear()
+        self._run(self._walk.aclose())
+
+
+class KeyWalk(Walk[APIKey]):
+    """All keys that `list` would show, newest first; made by `client.api_keys.iter()`."""
+
+    _walk: paging.KeyWalk
+
+    @property
+    def complete(self) -> bool:
+        """Whether the walk is over and every seam between two pages was verified."""
+        return self._walk.complete
+
+    @property
+    def refetched(self) -> int:
+        """How many pages were fetched again because keys were deleted meanwhile."""
+        return self._walk.refetched
+
+    @property
+    def problems(self) -> list[ResponseValidationError]:
+        """Records that could not be read; stays empty unless `lenient`."""
+        return self._walk.problems
+
+
+class WorkspaceWalk(Walk[Workspace]):
+    """All workspaces; made by `client.workspaces.iter()`."""

@@ -1,0 +1,47 @@
+"""`client.workspaces`: every key belongs to one, and each is listed by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Unpack
+
+from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._operations import LIST_WORKSPACES, ListWorkspaces
+from openrouter_async._options import CallOptions
+from openrouter_async.models import ListWorkspacesResponse
+from openrouter_async.paging import WorkspaceWalk
+
+if TYPE_CHECKING:
+    from openrouter_async._call import Caller
+
+
+class Workspaces:
+    """The workspaces of an account."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    async def list(
+        self,
+        *,
+        offset: int | str | Omitted | None = OMITTED,
+        limit: int | str | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> ListWorkspacesResponse:
+        """List one page of workspaces.
+
+        Args:
+            offset: How many workspaces to skip.
+            limit: How many to give, 1 to 100; the service's default is 50.
+            **options: See `CallOptions`.
+
+        """
+        return await self._caller.call(
+            LIST_WORKSPACES, ListWorkspaces(offset=offset, limit=limit), options
+        )
+
+    def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:
+        """Walk over all workspaces, page by page.
+
+        Raises `PagingError` when a page brings nothing new. Options apply to each page.
+        """
+        return WorkspaceWalk(self._caller, options)
