@@ -8,6 +8,7 @@ the same API in `sandbox`.
 from openrouter_async._converter import to_dict
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._version import __version__
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import (
     AmbiguousCreateError,
@@ -106,5 +107,6 @@ __all__ = [
     "UpdateKeysResponse",
     "Workspace",
     "WrongLoopError",
+    "__version__",
     "to_dict",
 ]

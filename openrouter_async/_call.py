@@ -16,9 +16,9 @@ from openrouter_async._operations import CreateKeys, Operation, Request, RetryCl
 from openrouter_async._options import CallOptions
 from openrouter_async._replies import Reply, interpret
 from openrouter_async._retry import (
+    AttemptError,
     Clock,
     Condition,
-    Failure,
     RetryBudget,
     SystemClock,
     Verdict,
@@ -164,7 +164,7 @@ class Call(Generic[In, Out]):
             await self._wait_out_pause()
         try:
             result = await self._attempt()
-        except Failure as failure:
+        except AttemptError as failure:
             failed = failure
         else:
             self._core.budget.give_back()
@@ -172,18 +172,18 @@ class Call(Generic[In, Out]):
         if self._should_retry(failed, self._attempts):
             try:
                 return await self._repeat_after(failed)
-            except Failure as failure:
+            except AttemptError as failure:
                 failed = failure
         raise self._error_for(failed)
 
     async def _attempt(self) -> Out:
-        """Make one attempt; raises `Failure`."""
+        """Make one attempt; raises `AttemptError`."""
         self._attempts += 1
         began = self._clock.time()
         try:
             reply = await self._exchange()
             result = self._read(reply)
-        except Failure as failure:
+        except AttemptError as failure:
             error = failure.error
             self._report(error.status_code or type(error), began, error.request_id)
             self._learn_from(failure)
@@ -192,7 +192,7 @@ class Call(Generic[In, Out]):
         return result
 
     async def _exchange(self) -> Reply:
-        """Send the request once there is a slot for it; raises `Failure` if there is no answer."""
+        """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
         attempt = Attempt()
         try:
@@ -200,13 +200,14 @@ class Call(Generic[In, Out]):
             try:
                 async with asyncio.timeout(min(settings.timeout, self._time_left())):
                     attempt.key = await core.key()
-                    return await core.transport.send(
+                    reply = await core.transport.send(
                         self._request,
                         attempt,
                         base_url=settings.base_url,
                         headers=settings.headers,
                         fresh_connection=self._is_create,
                     )
+                return reply  # noqa: RET504  # a `return` above looks to checkers as if it were lost
             finally:
                 slots.release()
                 self._known = attempt.key
@@ -214,41 +215,41 @@ class Call(Generic[In, Out]):
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             condition = condition_of_trouble(error.trouble)
-            failure = Failure(APIConnectionError(str(error)), condition)
-        except BaseException as interruption:
-            if self._is_create and attempt.sent and not isinstance(interruption, Exception):
+            failure = AttemptError(APIConnectionError(str(error)), condition)
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
+            if self._is_create and attempt.sent:
                 self._warn_of_lost_create(interruption)
             raise
         raise failure
 
-    def _timed_out(self, *, sent: bool) -> Failure:
+    def _timed_out(self, *, sent: bool) -> AttemptError:
         what = "no answer" if sent else "no connection"
         within = f"the total_timeout of {self._settings.total_timeout:g} s"
         if self._time_left() > 0:
             within = f"the timeout of {self._settings.timeout:g} s"
-        return Failure(
+        return AttemptError(
             APITimeoutError(f"{what} within {within}"),
             Condition.NO_ANSWER if sent else Condition.REFUSED,
         )
 
     def _read(self, reply: Reply) -> Out:
-        """Turn an answer into the result; raises `Failure`."""
+        """Turn an answer into the result; raises `AttemptError`."""
         try:
             return interpret(self._operation, reply, self._known)
         except OpenRouterError as error:
-            failure = Failure(error.with_traceback(None), condition_of_reply(reply), reply)
-        if self._maybe_done and self._operation.retry is RetryClass.DELETE:
-            if isinstance(failure.error, NotFoundResponseError):
-                return cast("Out", DeleteKeysResponse(already_gone=True))
+            failure = AttemptError(error.with_traceback(None), condition_of_reply(reply), reply)
+        gone = isinstance(failure.error, NotFoundResponseError)
+        if gone and self._maybe_done and self._operation.retry is RetryClass.DELETE:
+            return cast("Out", DeleteKeysResponse(already_gone=True))
         raise failure
 
-    def _learn_from(self, failure: Failure) -> None:
+    def _learn_from(self, failure: AttemptError) -> None:
         self._maybe_done = self._maybe_done or failure.may_have_arrived
         asked = failure.error.retry_after
         if failure.condition is Condition.THROTTLED and asked is not None:
             self._core.pause(min(asked, self._settings.retries.max_retry_after))
 
-    async def _repeat_after(self, first: Failure) -> Out:
+    async def _repeat_after(self, first: AttemptError) -> Out:
         return await drive(
             self._attempt,
             first,
@@ -258,19 +259,19 @@ class Call(Generic[In, Out]):
             clock=self._clock,
         )
 
-    def _should_retry(self, failure: Failure, attempts: int) -> bool:
+    def _should_retry(self, failure: AttemptError, attempts: int) -> bool:
         retries = self._settings.retries
         decision = verdict(failure, self._operation.retry, retries)
         most = _TWICE if decision is Verdict.ONCE_MORE else retries.max_attempts
         return decision in _AGAIN and attempts < min(most, retries.max_attempts)
 
-    def _wait(self, failure: Failure, attempts: int) -> float:
+    def _wait(self, failure: AttemptError, attempts: int) -> float:
         """Give the seconds until the next attempt: what the service asked for, or longer."""
         pause = self._core.paused_until - self._clock.time()
         asked = failure.error.retry_after or 0.0
         return max(back_off(self._settings.retries, attempts, self._clock), asked, pause)
 
-    def _may_wait(self, failure: Failure, seconds: float) -> bool:
+    def _may_wait(self, failure: AttemptError, seconds: float) -> bool:
         """Refuse a wait that is too long, would cross the deadline, or is not in the budget."""
         if (failure.error.retry_after or 0.0) > self._settings.retries.max_retry_after:
             return False
@@ -295,7 +296,7 @@ class Call(Generic[In, Out]):
                 )
             await self._clock.sleep(seconds)
 
-    def _error_for(self, failure: Failure) -> OpenRouterError:
+    def _error_for(self, failure: AttemptError) -> OpenRouterError:
         """Finish the error that the caller will see."""
         error = failure.error
         decision = verdict(failure, self._operation.retry, self._settings.retries)

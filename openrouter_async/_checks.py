@@ -121,10 +121,11 @@ def instant(parameter: str, value: object) -> str:
 
 def external(parameter: str, value: object) -> dict[str, str]:
     """Check a partner's identity: `External`, or a mapping with the same two fields."""
-    given: Mapping[Any, Any] = (
-        {"user": value.user, "api_key": value.api_key} if isinstance(value, External)
-        else value if isinstance(value, Mapping) else {}
-    )  # fmt: skip
+    given: dict[Any, Any] = {}
+    if isinstance(value, External):
+        given = {"user": value.user, "api_key": value.api_key}
+    elif isinstance(value, Mapping):
+        given = dict(value)
     if set(given) != {"user", "api_key"}:
         refuse(parameter, "an External, or a mapping with exactly user and api_key")
     key = given["api_key"]

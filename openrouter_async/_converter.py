@@ -18,11 +18,12 @@ import typing
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Any, Final, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
 import msgspec
+from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn
 
 from openrouter_async.errors import ResponseValidationError
@@ -41,7 +42,7 @@ from openrouter_async.models import (
 
 T = TypeVar("T")
 
-_JSON_NAMES: Final = {
+_JSON_NAMES: Final[dict[type, str]] = {
     dict: "an object", list: "a list", str: "a string", bool: "a boolean",
     int: "a number", float: "a number", type(None): "null",
 }  # fmt: skip
@@ -103,7 +104,9 @@ def _timestamp(value: object, _: object) -> datetime:
 def _rate_limit(value: object, _: object) -> RateLimit | float | None:
     if value is None:
         return None
-    return _CONVERTER.structure(value, RateLimit) if isinstance(value, dict) else _number(value, _)
+    if isinstance(value, dict):
+        return _CONVERTER.structure(as_object(value), RateLimit)
+    return _number(value, None)
 
 
 def _object_hook(cls: type[T], converter: cattrs.BaseConverter) -> Callable[[Any, Any], T]:
@@ -117,8 +120,11 @@ def _object_hook(cls: type[T], converter: cattrs.BaseConverter) -> Callable[[Any
     return hook
 
 
-def _list_hook(type_: Any, converter: cattrs.BaseConverter) -> Callable[[Any, Any], list[Any]]:
-    structure = cattrs.cols.list_structure_factory(type_, converter)
+_LIST: Final[Any] = list
+
+
+def _list_hook(type_: Any, converter: cattrs.Converter) -> Callable[[Any, Any], list[Any]]:
+    structure = list_structure_factory(type_, converter)
 
     def hook(value: Any, given: Any) -> list[Any]:
         if type(value) is not list:
@@ -131,9 +137,7 @@ def _list_hook(type_: Any, converter: cattrs.BaseConverter) -> Callable[[Any, An
 def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     converter.register_structure_hook_factory(attrs.has, _object_hook)
-    converter.register_structure_hook_factory(
-        lambda type_: get_origin(type_) is list or type_ is list, _list_hook
-    )
+    converter.register_structure_hook_factory(lambda type_: get_origin(type_) is _LIST, _list_hook)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(bool, _boolean)
@@ -158,7 +162,7 @@ _CONVERTER: Final = _make_converter()
 
 def to_dict(model: Any) -> dict[str, Any]:
     """Turn a record or response into JSON-ready data, without secrets; timestamps end in `Z`."""
-    return typing.cast("dict[str, Any]", _CONVERTER.unstructure(model))
+    return cast("dict[str, Any]", _CONVERTER.unstructure(model))
 
 
 def structure(type_: type[T], document: Any) -> T:
@@ -196,6 +200,11 @@ def parse_json(body: bytes) -> Any:
     except (ValueError, RecursionError):
         pass
     raise ResponseValidationError("the answer is no JSON")
+
+
+def as_object(document: object) -> dict[str, Any]:
+    """Give parsed JSON if it is an object, else an empty one."""
+    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
 
 
 def _parse_int(digits: str) -> int | float:
@@ -261,9 +270,8 @@ def _created(body: bytes) -> CreateKeysResponse:
         record = structure(CreateKeysRecord, document).data
     except ResponseValidationError as error:
         problem = error.with_traceback(None)
-    outer = document if isinstance(document, dict) else {}
-    inner = outer.get("data") if isinstance(outer.get("data"), dict) else {}
-    candidates = [outer.get("key"), inner.get("key")]  # type: ignore[union-attr]
+    outer = as_object(document)
+    candidates = [outer.get("key"), as_object(outer.get("data")).get("key")]
     key = next((key for key in candidates if isinstance(key, str) and key), None)
     if key is None and document is None and (rescued := _WHOLE_KEY.search(body)):
         key = rescued[1].decode()
@@ -312,10 +320,10 @@ class _RawPage:
 
 def _deleted(body: bytes) -> DeleteKeysResponse:
     """Read the answer to a delete; an empty one says no less than `{"deleted":true}`."""
-    document = parse_json(body) if body.strip() else {}
+    document: Any = parse_json(body) if body.strip() else {}
     if not isinstance(document, dict):
         raise ResponseValidationError("answer: expected an object")
-    deleted = document.get("deleted", True)
+    deleted = as_object(document).get("deleted", True)
     if not isinstance(deleted, bool):
         raise ResponseValidationError("answer.deleted: expected a boolean")
     return DeleteKeysResponse(deleted=deleted)

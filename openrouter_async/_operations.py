@@ -63,7 +63,26 @@ class Parameter:
     place: Place
     required: bool
     nullable: bool
+    """Whether None goes out as `null`; else it means omitted."""
     check: Check
+
+    @property
+    def none_is_omitted(self) -> bool:
+        return not self.nullable and not self.required
+
+
+def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
+    elsewhere: Place = "query" if operation.method == "GET" else "body"
+    return tuple(
+        Parameter(
+            name=field.name,
+            place="path" if f"{{{field.name}}}" in operation.path else elsewhere,
+            required=field.default is attrs.NOTHING,
+            nullable=field.metadata["nullable"],
+            check=field.metadata["check"],
+        )
+        for field in attrs.fields(operation.takes)
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -83,28 +102,14 @@ class Operation(Generic[In, Out]):
     retry: RetryClass
     doc: str
     """One sentence."""
-    call: str = attrs.field()
+    call: str = attrs.field(
+        default=attrs.Factory(lambda self: f"api_keys.{self.name}", takes_self=True)
+    )
     """The client's method, such as `api_keys.get`."""
-    parameters: tuple[Parameter, ...] = attrs.field(init=False)
-
-    @call.default
-    def _call(self) -> str:
-        return f"api_keys.{self.name}"
-
-    @parameters.default
-    def _parameters(self) -> tuple[Parameter, ...]:
-        given: Place = "query" if self.method == "GET" else "body"
-        fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(self.takes)  # type: ignore[arg-type]  # In is an attrs class
-        return tuple(
-            Parameter(
-                name=field.name,
-                place="path" if f"{{{field.name}}}" in self.path else given,
-                required=field.default is attrs.NOTHING,
-                nullable=field.metadata["nullable"],
-                check=field.metadata["check"],
-            )
-            for field in fields
-        )
+    parameters: tuple[Parameter, ...] = attrs.field(
+        init=False, default=attrs.Factory(_parameters_of, takes_self=True)
+    )
+    """Derived from the fields of `takes`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -126,13 +131,11 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     query: dict[str, str] = {}
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
-        value = getattr(given, parameter.name)
-        if value is OMITTED or (
-            value is None and not parameter.nullable and not parameter.required
-        ):
+        passed = getattr(given, parameter.name)
+        if passed is OMITTED or (passed is None and parameter.none_is_omitted):
             continue
-        if value is not None or not parameter.nullable:
-            value = parameter.check(parameter.name, value)
+        as_null = passed is None and parameter.nullable
+        value: Any = None if as_null else parameter.check(parameter.name, passed)
         if parameter.place == "path":
             target = target.replace(f"{{{parameter.name}}}", quote(value, safe=""))
         elif parameter.place == "query":
@@ -245,37 +248,37 @@ class ListWorkspaces:
     )
 
 
-LIST: Final = Operation(
+LIST: Final[Operation[ListKeys, ListResponse]] = Operation(
     name="list", method="GET", path="/keys", takes=ListKeys, returns=ListResponse,
     success=200, retry=RetryClass.READ,
     doc="List one page of keys, at most 100, newest first.",
 )  # fmt: skip
-CREATE: Final = Operation(
+CREATE: Final[Operation[CreateKeys, CreateKeysResponse]] = Operation(
     name="create", method="POST", path="/keys", takes=CreateKeys, returns=CreateKeysResponse,
     success=201, retry=RetryClass.CREATE,
     doc="Create a key; its plaintext is shown once.",
 )  # fmt: skip
-GET: Final = Operation(
+GET: Final[Operation[OneKey, GetKeyResponse]] = Operation(
     name="get", method="GET", path="/keys/{hash}", takes=OneKey, returns=GetKeyResponse,
     success=200, retry=RetryClass.READ,
     doc="Get one key by its hash.",
 )  # fmt: skip
-UPDATE: Final = Operation(
+UPDATE: Final[Operation[UpdateKeys, UpdateKeysResponse]] = Operation(
     name="update", method="PATCH", path="/keys/{hash}", takes=UpdateKeys,
     returns=UpdateKeysResponse, success=200, retry=RetryClass.UPDATE,
     doc="Change a key; what is omitted stays as it is.",
 )  # fmt: skip
-DELETE: Final = Operation(
+DELETE: Final[Operation[OneKey, DeleteKeysResponse]] = Operation(
     name="delete", method="DELETE", path="/keys/{hash}", takes=OneKey,
     returns=DeleteKeysResponse, success=200, retry=RetryClass.DELETE,
     doc="Delete a key for good.",
 )  # fmt: skip
-CURRENT: Final = Operation(
+CURRENT: Final[Operation[Nothing, GetCurrentKeyResponse]] = Operation(
     name="get_current_key_metadata", method="GET", path="/key", takes=Nothing,
     returns=GetCurrentKeyResponse, success=200, retry=RetryClass.READ,
     doc="Describe the key that makes the request.",
 )  # fmt: skip
-LIST_WORKSPACES: Final = Operation(
+LIST_WORKSPACES: Final[Operation[ListWorkspaces, ListWorkspacesResponse]] = Operation(
     name="list_workspaces", method="GET", path="/workspaces", takes=ListWorkspaces,
     returns=ListWorkspacesResponse, success=200, retry=RetryClass.READ,
     doc="List one page of workspaces.", call="workspaces.list",

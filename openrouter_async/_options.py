@@ -11,7 +11,7 @@ import attrs
 from openrouter_async.errors import ConfigurationError
 
 
-def _positive(config: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
+def _positive(_: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
@@ -51,7 +51,7 @@ class RetryConfig:
     exponent: float = attrs.field(default=2.0, validator=_positive)
     """Growth of the bound from one wait to the next."""
     max_retry_after: float = attrs.field(default=60.0, validator=_positive)
-    """The longest `Retry-After` that is waited out, in seconds; beyond it the call fails at once."""
+    """The longest `Retry-After` to wait out, in seconds; beyond it the call fails at once."""
     retry_connection_errors: bool = True
     """False: no retry at all where there was no answer."""
     status_codes: frozenset[int] = attrs.field(default=None, converter=_statuses)

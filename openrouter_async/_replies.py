@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from openrouter_async import _converter
+from openrouter_async._converter import as_object
 from openrouter_async._operations import Operation
 from openrouter_async.errors import (
     ERRORS_BY_STATUS,
@@ -81,23 +82,22 @@ def error_of(reply: Reply, *known: Secret) -> OpenRouterError:
     """
     facts = _facts(reply, *known)
     document = _parse(reply.body)
-    details = document.get("error")
-    message: object = details
-    if isinstance(details, dict):
-        message = details.get("message")
-        metadata = details.get("metadata")
-        code = details.get("code")
-        facts["code"] = code if isinstance(code, (int, str)) else None
-        if isinstance(metadata, dict):
-            facts["metadata"] = _scrubbed(metadata, *known)
-            word = metadata.get("error_type")
-            facts["error_type"] = scrub(word, *known) if isinstance(word, str) else None
-    user = document.get("user_id")
-    facts["user_id"] = scrub(user, *known) if isinstance(user, str) else None
-    if isinstance(facts.get("code"), str):
-        facts["code"] = scrub(facts["code"], *known)
-    text = scrub(message, *known) if isinstance(message, str) and message.strip() else ""
-    return _class_of(reply.status)(text[:_LONGEST_MESSAGE] or _phrase(reply.status), **facts)
+    said = document.get("error")
+    details = as_object(said)
+    metadata = as_object(details.get("metadata"))
+    code = details.get("code")
+    facts["code"] = code if isinstance(code, int) else _text(code, *known)
+    facts["metadata"] = _scrubbed(metadata, *known) if metadata else None
+    facts["error_type"] = _text(metadata.get("error_type"), *known)
+    facts["user_id"] = _text(document.get("user_id"), *known)
+    message = _text(details.get("message") if details else said, *known) or ""
+    return _class_of(reply.status)(
+        message.strip()[:_LONGEST_MESSAGE] or _phrase(reply.status), **facts
+    )
+
+
+def _text(value: object, *known: Secret) -> str | None:
+    return scrub(value, *known) if isinstance(value, str) else None
 
 
 def _class_of(status: int) -> type[OpenRouterError]:
@@ -131,17 +131,17 @@ def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(body)
+        return as_object(json.loads(body))
     except (ValueError, RecursionError):
         return {}
-    return document if isinstance(document, dict) else {}
 
 
 def _scrubbed(value: Any, *known: Secret) -> Any:
     if isinstance(value, str):
         return scrub(value, *known)
     if isinstance(value, dict):
-        return {scrub(key, *known): _scrubbed(item, *known) for key, item in value.items()}
+        members = as_object(value).items()
+        return {scrub(name, *known): _scrubbed(member, *known) for name, member in members}
     if isinstance(value, list):
         return [_scrubbed(item, *known) for item in value]
     return value

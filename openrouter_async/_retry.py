@@ -112,7 +112,7 @@ def condition_of_reply(reply: Reply) -> Condition:
     return Condition.SERVER_ERROR
 
 
-class Failure(Exception):
+class AttemptError(Exception):
     """One attempt failed: what the caller would be told, and the row of the table."""
 
     def __init__(
@@ -129,7 +129,7 @@ class Failure(Exception):
         return self.condition in _MAYBE_DONE
 
 
-def verdict(failure: Failure, operation: RetryClass, config: RetryConfig) -> Verdict:
+def verdict(failure: AttemptError, operation: RetryClass, config: RetryConfig) -> Verdict:
     """Look the failure up in the table, with what the caller's policy adds or takes away."""
     found = RETRY_TABLE[failure.condition][operation]
     if config.strategy == "none":
@@ -146,12 +146,15 @@ class Clock(Protocol):
 
     def time(self) -> float:
         """Give seconds on a monotonic clock."""
+        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
 
     def jitter(self, upper: float) -> float:
         """Give a random number from 0 to `upper`."""
+        ...
 
 
 class SystemClock:
@@ -202,21 +205,21 @@ def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:
 
 async def drive(
     attempt: Callable[[], Awaitable[T]],
-    first: Failure,
+    first: AttemptError,
     *,
-    should_retry: Callable[[Failure, int], bool],
-    wait: Callable[[Failure, int], float],
-    may_wait: Callable[[Failure, float], bool],
+    should_retry: Callable[[AttemptError, int], bool],
+    wait: Callable[[AttemptError, int], float],
+    may_wait: Callable[[AttemptError, float], bool],
     clock: Clock,
 ) -> T:
-    """Go on after a first failure, by tenacity; raises the last `Failure`.
+    """Go on after a first failure, by tenacity; raises the last `AttemptError`.
 
     `should_retry` and `wait` get the failure and the number of attempts so far; `may_wait` gets
     the wait that they led to, and has the last word.
     """
     import tenacity  # costs 20 ms, and most processes never retry
 
-    pending: Failure | None = first
+    pending: AttemptError | None = first
 
     async def next_attempt() -> T:
         nonlocal pending
@@ -225,15 +228,15 @@ async def drive(
             raise failure
         return await attempt()
 
-    def failed(state: tenacity.RetryCallState) -> Failure:
+    def failed(state: tenacity.RetryCallState) -> AttemptError:
         outcome = state.outcome
         failure = outcome.exception() if outcome else None
-        assert isinstance(failure, Failure)  # noqa: S101  # the predicate lets nothing else pass
+        assert isinstance(failure, AttemptError)  # noqa: S101  # the predicate lets nothing else pass
         return failure
 
     return await tenacity.AsyncRetrying(
         sleep=clock.sleep,
-        retry=tenacity.retry_if_exception_type(Failure),
+        retry=tenacity.retry_if_exception_type(AttemptError),
         wait=lambda state: wait(failed(state), state.attempt_number),
         stop=lambda state: (
             not (

@@ -12,7 +12,6 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from ssl import SSLContext, SSLError
 from typing import Final
 
@@ -22,6 +21,7 @@ from yarl import URL
 
 from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
+from openrouter_async._version import __version__
 from openrouter_async.errors import ClientClosedError, WrongLoopError
 from openrouter_async.secret import Secret
 
@@ -32,7 +32,7 @@ MAX_ERROR_BODY: Final = 64 * 1024
 _FIRST_ERROR: Final = 300
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
 _USER_AGENT: Final = (
-    f"openrouter_async/{version('openrouter_async')} "
+    f"openrouter_async/{__version__} "
     f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
 )
 _HEADERS: Final = {
@@ -101,7 +101,7 @@ class Attempt:
         raise failure
 
 
-def _explain(error: Exception, url: URL) -> SendError:
+def _explain(error: Exception, url: URL) -> SendError:  # noqa: PLR0911  # one row a kind
     """Say what an exception of aiohttp means, in words without anything of the request."""
     place = f"{url.host}:{url.port}"
     match error:
@@ -229,7 +229,7 @@ class Transport:
             connector = session.connector
             session.detach()
             if connector is not None and self._connector is None:
-                connector._close()  # noqa: SLF001  # close() needs a running loop
+                connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # close() needs a loop
         self._sessions.clear()
 
     def forget(self) -> None:
@@ -242,7 +242,8 @@ class Transport:
             connector = session.connector
             session.detach()
             if connector is not None and self._connector is None:
-                connector._closed = True  # noqa: SLF001  # else it closes itself when collected
+                # Else it would close itself when it is collected.
+                connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _INHERITED.append(connector)
         self._sessions.clear()
         self._loop = None

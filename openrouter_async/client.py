@@ -6,7 +6,7 @@ import os
 import warnings
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 from openrouter_async._call import Call, Core, KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
@@ -158,7 +158,7 @@ class AsyncOpenRouter:
         return twin
 
     async def close(self) -> None:
-        """Close all connections; a second time does nothing. Later calls raise `ClientClosedError`."""
+        """Close all connections, also twice; later calls raise `ClientClosedError`."""
         await self._core.transport.close()
 
     def forget_connections(self) -> None:
@@ -198,4 +198,4 @@ def key_source(api_key: object) -> Secret | KeySource:
         kind = type(api_key).__name__
         del api_key
         raise ConfigurationError(f"api_key must be a str, a Secret or a function, not {kind}")
-    return api_key
+    return cast("KeySource", api_key)

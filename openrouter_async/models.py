@@ -152,7 +152,7 @@ class CreateKeysResponse:
     it cannot be read, `problem` says why and `data` raises it.
     """
 
-    _data: APIKey | None = None
+    _data: APIKey | None = attrs.field(default=None, alias="data")
     secret: Secret = attrs.field(alias="key", converter=Secret)
     """The plaintext, wrapped; pass this on rather than `key`."""
     problem: ResponseValidationError | None = None

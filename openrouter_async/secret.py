@@ -19,7 +19,8 @@ class Secret:
     """
 
     __slots__ = ("__value",)
-    __hash__: ClassVar[None]  # type: ignore[assignment]  # a hash would allow offline guessing
+    # A hash would let the text be guessed offline.
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def __init__(self, value: str | Secret) -> None:
         if not isinstance(value, (str, Secret)):
@@ -44,8 +45,6 @@ class Secret:
         if not isinstance(other, Secret):
             return NotImplemented
         return hmac.compare_digest(self.__value.encode(), other.__value.encode())
-
-    __hash__ = None
 
     def __copy__(self) -> Secret:
         return self

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async import api_keys, paging, workspaces
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
     from aiohttp import BaseConnector
 
 T = TypeVar("T")
+
+
+class Run(Protocol):
+    """Run a coroutine to its end in the client's thread."""
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T:
+        """Give its result or raise its exception."""
+        ...
 
 
 class OpenRouter:
@@ -99,8 +107,12 @@ class OpenRouter:
     def _set_up(self, client: AsyncOpenRouter, portal: Portal) -> None:
         self._client = client
         self._portal = portal
-        self.api_keys = APIKeys(client.api_keys, portal)
-        self.workspaces = Workspaces(client.workspaces, portal)
+        self.api_keys = APIKeys(client.api_keys, self._run)
+        self.workspaces = Workspaces(client.workspaces, self._run)
+
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the async client; whoever holds this keeps the client alive."""
+        return self._portal.run(coroutine)
 
     def with_options(self, **options: Unpack[CallOptions]) -> OpenRouter:
         """Give a client with other defaults that shares connections, budget and pause."""
@@ -111,7 +123,7 @@ class OpenRouter:
         return twin
 
     def close(self) -> None:
-        """Close all connections; a second time does nothing. Later calls raise `ClientClosedError`."""
+        """Close all connections, also twice; later calls raise `ClientClosedError`."""
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -135,9 +147,9 @@ class OpenRouter:
 class APIKeys:
     """The keys of an account; all but `get_current_key_metadata` need a management key."""
 
-    def __init__(self, keys: api_keys.APIKeys, portal: Portal) -> None:
+    def __init__(self, keys: api_keys.APIKeys, run: Run) -> None:
         self._keys = keys
-        self._run = portal.run
+        self._run = run
 
     def list(
         self,
@@ -251,9 +263,9 @@ class APIKeys:
 class Workspaces:
     """The workspaces of an account."""
 
-    def __init__(self, spaces: workspaces.Workspaces, portal: Portal) -> None:
+    def __init__(self, spaces: workspaces.Workspaces, run: Run) -> None:
         self._workspaces = spaces
-        self._run = portal.run
+        self._run = run
 
     def list(
         self,
@@ -273,9 +285,7 @@ class Workspaces:
 class Walk(Iterator[T], Generic[T]):
     """An iteration over the rows of all pages; it crosses into the client's thread once a page."""
 
-    def __init__(
-        self, walk: paging.Walk[T], run: Callable[[Coroutine[Any, Any, Any]], Any]
-    ) -> None:
+    def __init__(self, walk: paging.Walk[T], run: Run) -> None:
         self._walk = walk
         self._run = run
         self._rows: deque[T] = deque()

@@ -1,0 +1,121 @@
+"""What can be measured: a side does something, from some number of workers at once.
+
+The sides `ours`, `official` and `floor` are modules of this package with the same names in them.
+A side is imported when its case is opened, so that only the cases of a competitor fail that is
+not installed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from benchmarks import samples
+from benchmarks.measure import (
+    Batch,
+    LoopFactory,
+    interpreter,
+    kept,
+    repeated,
+    tasks,
+    threads,
+)
+
+MEMORY_PAGES: Final = 10
+
+
+@frozen
+class Servers:
+    """Base URLs of the canned servers."""
+
+    plain: str
+    failing: str
+    """Answers one request of a hundred with 503."""
+
+
+@frozen
+class Case:
+    """One thing to measure, known by its name."""
+
+    name: str
+    open: Callable[[Servers], AbstractContextManager[Batch]] = field(eq=False, repr=False)
+
+
+def from_tasks(
+    side: str, what: str, workers: int = 1, *, failing: bool = False, loop: str = "asyncio"
+) -> Case:
+    """Call from tasks on one event loop."""
+
+    def opened(servers: Servers) -> AbstractContextManager[Batch]:
+        url = servers.failing if failing else servers.plain
+        return tasks(partial(_of(side, what), url), workers, _loop_factory(loop))
+
+    faults = ", 1 % of them retried" if failing else ""
+    return Case(f"{side} {what} from {workers} tasks{faults} on {loop}", opened)
+
+
+def from_threads(side: str, what: str, workers: int = 1) -> Case:
+    """Call from threads that share one blocking client."""
+
+    def opened(servers: Servers) -> AbstractContextManager[Batch]:
+        return threads(partial(_of(side, what), servers.plain), workers)
+
+    return Case(f"{side} {what} from {workers} threads", opened)
+
+
+def decoding(side: str) -> Case:
+    """Decode a page of 100 records."""
+    return Case(
+        f"{side} decoding", lambda _: repeated(partial(_of(side, "decode_page"), samples.page()))
+    )
+
+
+def orjson_loads() -> Case:
+    """Read the same page into dicts with orjson, for reference."""
+    return Case(
+        "orjson.loads", lambda _: repeated(partial(import_module("orjson").loads, samples.page()))
+    )
+
+
+def memory(side: str) -> Case:
+    """Weigh a decoded record."""
+
+    def opened(_: Servers) -> AbstractContextManager[Batch]:
+        pages = [samples.page(number) for number in range(MEMORY_PAGES)]
+        return kept(_of(side, "decode_page"), pages, MEMORY_PAGES * samples.PAGE)
+
+    return Case(f"{side} memory", opened)
+
+
+def script(side: str, what: str) -> Case:
+    """Run a script of the side in a fresh interpreter."""
+
+    def opened(servers: Servers) -> AbstractContextManager[Batch]:
+        return interpreter(_of(side, what), samples.API_KEY, servers.plain, samples.HASHES[0])
+
+    return Case(f"{side} {what.lower()}", opened)
+
+
+def nothing() -> Case:
+    """Start an interpreter that does nothing; its cost is to be subtracted."""
+    return Case("bare interpreter", lambda _: interpreter("pass"))
+
+
+def again(case: Case) -> Case:
+    """Measure the same case a second time; how far the two differ is the noise."""
+    return Case(f"{case.name}, again", case.open)
+
+
+def _of(side: str, what: str) -> Any:
+    return getattr(import_module(f"benchmarks.{side}"), what)
+
+
+def _loop_factory(loop: str) -> LoopFactory:
+    factory: LoopFactory = (
+        asyncio.new_event_loop if loop == "asyncio" else import_module(loop).new_event_loop
+    )
+    return factory

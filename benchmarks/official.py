@@ -1,0 +1,55 @@
+"""The official SDK, used as its documentation shows it."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import cycle
+from typing import Final
+
+from openrouter import OpenRouter, operations
+from openrouter.utils.serializers import unmarshal_json
+
+from benchmarks import samples
+from benchmarks.measure import AsyncCall, Call
+
+IMPORT: Final = "from openrouter import OpenRouter"
+FIRST_CALL: Final = """
+import sys
+from openrouter import OpenRouter
+with OpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
+    client.api_keys.get(hash=sys.argv[3])
+"""
+
+
+def decode_page(body: bytes) -> object:
+    """Decode a list as the SDK does after it has read the answer."""
+    return unmarshal_json(body, operations.ListResponse)
+
+
+@asynccontextmanager
+async def async_get(url: str) -> AsyncIterator[AsyncCall]:
+    """`get_async`."""
+    hashes = cycle(samples.HASHES)
+    async with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield lambda: client.api_keys.get_async(hash=next(hashes))
+
+
+@asynccontextmanager
+async def async_list(url: str) -> AsyncIterator[AsyncCall]:
+    """`list_async`."""
+    async with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield client.api_keys.list_async
+
+
+@contextmanager
+def blocking_get(url: str) -> Iterator[Call]:
+    """`get`."""
+    hashes = cycle(samples.HASHES)
+    with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield lambda: client.api_keys.get(hash=next(hashes))
+
+
+@contextmanager
+def blocking_list(url: str) -> Iterator[Call]:
+    """`list`."""
+    with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield client.api_keys.list

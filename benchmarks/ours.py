@@ -1,0 +1,70 @@
+"""Our clients, used as the README shows them."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from itertools import cycle
+from typing import Final
+
+from benchmarks import samples
+from benchmarks.measure import AsyncCall, Call
+from openrouter_async import AsyncOpenRouter, OpenRouter, RetryConfig, _converter
+from openrouter_async.models import ListResponse
+
+IMPORT: Final = "from openrouter_async import AsyncOpenRouter, APIKey"
+FIRST_CALL: Final = """
+import sys
+from openrouter_async import OpenRouter
+with OpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
+    client.api_keys.get(hash=sys.argv[3])
+"""
+
+
+def decode_page(body: bytes) -> object:
+    """Decode a list as the client does after it has read the answer."""
+    return _converter.decode(ListResponse, body)
+
+
+@asynccontextmanager
+async def async_get(url: str) -> AsyncIterator[AsyncCall]:
+    """`get`."""
+    hashes = cycle(samples.HASHES)
+    async with AsyncOpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield lambda: client.api_keys.get(hash=next(hashes))
+
+
+@asynccontextmanager
+async def async_get_again(url: str) -> AsyncIterator[AsyncCall]:
+    """`get` with retries after at most 10 ms, since their cost is asked for and not their wait."""
+    hashes = cycle(samples.HASHES)
+    retries = RetryConfig(initial_interval=0.01, max_interval=0.01)
+    async with AsyncOpenRouter(api_key=samples.API_KEY, server_url=url, retries=retries) as client:
+        yield lambda: client.api_keys.get(hash=next(hashes))
+
+
+@asynccontextmanager
+async def async_list(url: str) -> AsyncIterator[AsyncCall]:
+    """`list`."""
+    async with AsyncOpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield client.api_keys.list
+
+
+@asynccontextmanager
+async def async_create(url: str) -> AsyncIterator[AsyncCall]:
+    """`create` with all of its parameters."""
+    async with AsyncOpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield lambda: client.api_keys.create(**samples.CREATE)
+
+
+@contextmanager
+def blocking_get(url: str) -> Iterator[Call]:
+    """`get`."""
+    hashes = cycle(samples.HASHES)
+    with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield lambda: client.api_keys.get(hash=next(hashes))
+
+
+@contextmanager
+def blocking_list(url: str) -> Iterator[Call]:
+    """`list`."""
+    with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+        yield client.api_keys.list

@@ -1,0 +1,105 @@
+"""Every check of the project: `nox --list` names them, plain `nox` runs all but the benchmark."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+# The Python that runs nox is tested too: on a machine with only a newer one, that is all there is.
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "types", "tests", "minimum", "readme", "interop"]
+nox.options.default_venv_backend = "virtualenv"  # the same road on every machine
+nox.options.reuse_existing_virtualenvs = True
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # skipped by name, even where CI is set
+
+
+def select_pyenv_versions() -> None:
+    """Let pyenv's commands answer for all our Pythons; without this all but one of them fail."""
+    if "PYENV_VERSION" not in os.environ and shutil.which("pyenv"):
+        command = ["pyenv", "versions", "--bare", "--skip-aliases"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        ours = [version for version in listed.split() if version.rpartition(".")[0] in PYTHONS]
+        if ours:
+            os.environ["PYENV_VERSION"] = ":".join(ours)
+
+
+select_pyenv_versions()
+
+
+def install(session: nox.Session, *requirements: str, group: str) -> None:
+    """Install the package as a wheel, which pip builds afresh, and one dependency group."""
+    groups = nox.project.dependency_groups(PROJECT, group)
+    session.install(".[all]", *requirements, *groups)
+
+
+def run_without_checkout(session: nox.Session, *command: str, **env: str) -> None:
+    """Run with the checkout off `sys.path`, so that the installed wheel is what is tested."""
+    session.run(*command, *session.posargs, env={"PYTHONSAFEPATH": "1", **env})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the package and the typing contract with mypy and pyright."""
+    install(session, group="types")
+    session.run("mypy")
+    session.run("pyright")
+
+
+# Two folders of tests need packages of their own and have sessions of their own.
+APART = ("--ignore=tests/readme", "--ignore=tests/interop")
+
+
+@nox.session(python=list(dict.fromkeys([*PYTHONS, HERE])))
+def tests(session: nox.Session) -> None:
+    """Test the wheel with branch coverage."""
+    install(session, group="test")
+    env = {"COVERAGE_FILE": str(Path(session.create_tmp(), "coverage"))}
+    run_without_checkout(session, "coverage", "run", "-m", "pytest", *APART, **env)
+    if not session.posargs:  # a part of the tests covers a part of the code
+        session.run("coverage", "report", env=env)
+
+
+@nox.session(python=PYTHONS[0])
+def minimum(session: nox.Session) -> None:
+    """Test with the lowest versions of the dependencies that pyproject allows."""
+    project = PROJECT["project"]
+    lower_bounds = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    install(session, *(bound.replace(">=", "==") for bound in lower_bounds), group="test")
+    run_without_checkout(session, "pytest", *APART)
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Run every code block of the README."""
+    install(session, group="readme")
+    run_without_checkout(session, "pytest", "tests/readme")
+
+
+@nox.session
+def interop(session: nox.Session) -> None:
+    """Let the official SDK and the official examples talk to the sandbox."""
+    install(session, group="interop")
+    run_without_checkout(session, "pytest", "tests/interop")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the official SDK and a bare aiohttp loop: figures, never a verdict."""
+    install(session, group="bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)

@@ -1,0 +1,15 @@
+"""The service on loopback, for tests, demonstrations and trying things out.
+
+    with Sandbox(keys=250) as box:
+        ...  # any client, with box.url and box.management_key
+
+It speaks the operations of the table over real HTTP, in front of an account in memory.
+"""
+
+from __future__ import annotations
+
+from openrouter_async.sandbox._requests import SandboxRequest
+from openrouter_async.sandbox._sandbox import Sandbox
+from openrouter_async.sandbox._seed import EXAMPLE_HASH
+
+__all__ = ["EXAMPLE_HASH", "Sandbox", "SandboxRequest"]

@@ -1,0 +1,264 @@
+"""The account that the sandbox serves: workspaces, keys, secrets. No I/O; the clock is given.
+
+The rules are the service's: https://openrouter.ai/docs/guides/overview/auth/management-api-keys
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, Final
+
+from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._operations import PAGE_SIZE
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.models import (
+    APIKey,
+    FreeModelDailyRequests,
+    GetCurrentKeyData,
+    RateLimit,
+    Workspace,
+)
+from openrouter_async.sandbox._stored import StoredKey
+
+DEFAULT_WORKSPACE: Final = "0df9e665-d932-5740-b2c7-b52af166bc11"
+OWNER: Final = "user_2dHFtVWx2n56w6HkM0000000000"
+"""Who made the management key, and every key whose creator is not given."""
+
+_BY_NUMBER: Final = attrgetter("number")
+_UNKNOWN_KEY: Final = "User not found."
+_FREE_REQUESTS: Final = 1000
+"""Requests a day to free models that the account may make."""
+
+
+class RefusedError(Exception):
+    """The service would refuse the request, with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class Account:
+    """Everything that the service would remember. Not thread-safe; its user holds a lock."""
+
+    def __init__(self, seed: int, now: Callable[[], datetime]) -> None:
+        """Make an account without keys; `now` gives the time, aware."""
+        self._seed = seed
+        self._clock = now
+        self._random = random.Random(f"created {seed}")  # noqa: S311 - the same for a seed
+        self._numbers = itertools.count(1)
+        self._keys: dict[str, StoredKey] = {}
+        self._owners: dict[str, StoredKey] = {}
+        self._unindexed: list[StoredKey] = []
+        self.workspaces = {workspace.id: workspace for workspace in _workspaces(self.now())}
+        self._shelves: dict[str, list[StoredKey]] = {id_: [] for id_ in self.workspaces}
+        self.management_key = self._derive_secret("management key")
+
+    def now(self) -> datetime:
+        """Give the time in UTC to the millisecond; raises `ConfigurationError` if naive."""
+        moment = self._clock()
+        if not isinstance(moment, datetime) or moment.utcoffset() is None:
+            raise ConfigurationError("now must give aware datetimes")
+        moment = moment.astimezone(UTC)
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    # Keys
+
+    def add(self, *, hash: str | None = None, **fields: Any) -> StoredKey:
+        """Store a new key as the newest of its workspace; None as hash: make one."""
+        hash = hash or f"{self._random.getrandbits(256):064x}"
+        key = StoredKey(
+            number=next(self._numbers), hash=hash, label=masked(self.secret_of(hash)), **fields
+        )
+        self._keys[hash] = key
+        self._unindexed.append(key)
+        self._shelves[key.workspace_id].append(key)
+        return key
+
+    def create(
+        self,
+        *,
+        name: str,
+        workspace_id: str = DEFAULT_WORKSPACE,
+        creator_user_id: str | None = None,
+        expires_at: str | None = None,
+        external: dict[str, str] | None = None,
+        **limits: Any,
+    ) -> StoredKey:
+        """Create a key; without a creator it is the owner's."""
+        self._shelf(workspace_id)
+        return self.add(
+            name=name,
+            workspace_id=workspace_id,
+            creator_user_id=creator_user_id or OWNER,
+            created_at=self.now(),
+            expires_at=expires_at and datetime.fromisoformat(expires_at),
+            external_user=external["user"] if external else None,
+            **limits,
+        )
+
+    def page(
+        self,
+        *,
+        include_disabled: bool = False,
+        include_expired: bool = False,
+        offset: int = 0,
+        workspace_id: str = DEFAULT_WORKSPACE,
+    ) -> list[APIKey]:
+        """Give a page of one workspace's keys, newest first."""
+        now = self.now()
+        keys: Iterable[StoredKey] = reversed(self._shelf(workspace_id))
+        if not include_disabled:
+            keys = (key for key in keys if not key.disabled)
+        if not include_expired:
+            keys = (key for key in keys if not key.is_expired(now))
+        return [key.record(now) for key in itertools.islice(keys, offset, offset + PAGE_SIZE)]
+
+    def get(self, hash: str) -> StoredKey:
+        """Find a key; raises `RefusedError` with 404."""
+        key = self._keys.get(hash)
+        if key is None:
+            raise RefusedError(404, "Resource not found")
+        return key
+
+    def update(
+        self, *, hash: str, workspace_id: str | Omitted = OMITTED, **changes: Any
+    ) -> StoredKey:
+        """Change a key; only a given `disabled` enables or disables it."""
+        key = self.get(hash)
+        if workspace_id is OMITTED and not changes:
+            raise RefusedError(400, "No update fields provided")
+        if workspace_id is not OMITTED:
+            self._move(key, workspace_id)
+        for name, value in changes.items():
+            setattr(key, name, value)
+        key.updated_at = self.now()
+        return key
+
+    def delete(self, hash: str) -> None:
+        key = self.get(hash)
+        self._take_off(key)
+        del self._keys[hash]
+
+    def records(self) -> list[APIKey]:
+        """Describe every key of every workspace, newest first."""
+        now = self.now()
+        return [key.record(now) for key in reversed(self._keys.values())]
+
+    def _shelf(self, workspace_id: str) -> list[StoredKey]:
+        """Give the keys of a workspace, oldest first; raises `RefusedError` with 404."""
+        shelf = self._shelves.get(workspace_id)
+        if shelf is None:
+            raise RefusedError(404, "Workspace not found")
+        return shelf
+
+    def _move(self, key: StoredKey, workspace_id: str) -> None:
+        shelf = self._shelf(workspace_id)
+        self._take_off(key)
+        bisect.insort(shelf, key, key=_BY_NUMBER)
+        key.workspace_id = workspace_id
+
+    def _take_off(self, key: StoredKey) -> None:
+        shelf = self._shelves[key.workspace_id]
+        del shelf[bisect.bisect_left(shelf, key.number, key=_BY_NUMBER)]
+
+    # Secrets
+
+    def secret_of(self, hash: str) -> str:
+        """Give the plaintext of the key with this hash.
+
+        It follows from seed and hash, so that 100,000 keys need no 100,000 stored secrets.
+        """
+        return self._derive_secret(f"key {hash}")
+
+    def _derive_secret(self, what: str) -> str:
+        return f"sk-or-v1-{hashlib.sha256(f'sandbox {self._seed} {what}'.encode()).hexdigest()}"
+
+    def authenticate(self, secret: str) -> StoredKey | None:
+        """Find whose plaintext this is, None: the management key; raises `RefusedError` 401."""
+        if secret == self.management_key:
+            return None
+        while self._unindexed:
+            key = self._unindexed.pop()
+            self._owners[self.secret_of(key.hash)] = key
+        owner = self._owners.get(secret)
+        if owner is None or owner.hash not in self._keys:
+            raise RefusedError(401, _UNKNOWN_KEY)
+        if owner.disabled or owner.is_expired(self.now()):
+            raise RefusedError(401, _UNKNOWN_KEY)
+        return owner
+
+    def current(self, caller: StoredKey | None) -> GetCurrentKeyData:
+        """Describe the key that makes the request; None: the management key."""
+        now = self.now()
+        is_management = caller is None
+        if caller is None:
+            caller = StoredKey(
+                number=0,
+                hash="",
+                name="",
+                label=masked(self.management_key),
+                workspace_id=DEFAULT_WORKSPACE,
+                creator_user_id=OWNER,
+                created_at=now,
+            )
+        record = caller.record(now)
+        budget = caller.budget(now)
+        shared = {name: getattr(record, name) for name in _SHARED_FIELDS}
+        return GetCurrentKeyData(
+            **shared,
+            is_free_tier=False,
+            is_management_key=is_management,
+            is_provisioning_key=is_management,
+            allowed_data_regions=["global"],
+            budgets=[budget] if budget else [],
+            effective_budget=budget,
+            free_model_daily_requests=FreeModelDailyRequests(
+                limit=_FREE_REQUESTS, used=0, remaining=_FREE_REQUESTS
+            ),
+            rate_limit=RateLimit(requests=-1, interval="10s", note="deprecated"),
+        )
+
+
+_SHARED_FIELDS: Final = (
+    "label", "usage", "usage_daily", "usage_weekly", "usage_monthly",
+    "byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly",
+    "limit", "limit_remaining", "limit_reset", "include_byok_in_limit",
+    "creator_user_id", "expires_at", "workspace_id",
+)  # fmt: skip
+
+
+def masked(secret: str) -> str:
+    """Give the label of a key: all but its first and last three digits left out."""
+    return f"{secret[:12]}...{secret[-3:]}"
+
+
+def _workspaces(now: datetime) -> Iterable[Workspace]:
+    """Make the workspaces that each account has; their ids are always the same."""
+    opened = now.replace(year=now.year - 2, day=1, hour=0, minute=0, second=0, microsecond=0)
+    for name in ("Default Workspace", "Production", "Staging", "Customers", "Research"):
+        slug = name.split()[0].lower()
+        yield Workspace(
+            id=DEFAULT_WORKSPACE if slug == "default" else str(uuid.uuid5(_NAMESPACE, slug)),
+            name=name,
+            slug=slug,
+            created_at=opened,
+            created_by=OWNER,
+            default_guardrail_id=str(uuid.uuid5(_NAMESPACE, f"{slug}/guardrail")),
+            include_byok_in_budgets=False,
+            io_logging_sampling_rate=1.0,
+            is_data_discount_logging_enabled=False,
+            is_observability_broadcast_enabled=False,
+            is_observability_io_logging_enabled=False,
+        )
+
+
+_NAMESPACE: Final = uuid.UUID(DEFAULT_WORKSPACE)

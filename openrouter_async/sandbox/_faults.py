@@ -1,0 +1,171 @@
+"""Faults on request: what goes wrong with the next requests of an operation, and how."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+import attrs
+from aiohttp import web
+
+from openrouter_async import _checks
+from openrouter_async._operations import OPERATIONS
+from openrouter_async.errors import InvalidRequestError
+from openrouter_async.sandbox._answers import error_answer, html_answer
+
+ANY: Final = "*"
+"""Stands for every operation."""
+
+_RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+_OPERATION_NAMES: Final = tuple(operation.name for operation in OPERATIONS)
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """What goes wrong with one request; raises `InvalidRequestError` for what makes no sense."""
+
+    operation: str
+    status: int | None
+    delay: float | None
+    reset: bool
+    truncate: bool
+    html: bool
+    retry_after: float | str | None
+    after_effect: bool
+
+    def __attrs_post_init__(self) -> None:
+        if self.operation not in (*_OPERATION_NAMES, ANY):
+            _checks.refuse("operation", f'"{ANY}" or one of {", ".join(_OPERATION_NAMES)}')
+        for name in ("reset", "truncate", "html", "after_effect"):
+            _checks.strict_flag(name, getattr(self, name))
+        if self.status is not None:
+            _check_status(self.status)
+        if self.delay is not None:
+            _check_delay(self.delay)
+        if self.retry_after is not None:
+            _check_retry_after(self.retry_after)
+        kinds = [self.replaced, self.reset, self.truncate]
+        if not any(kinds) and self.delay is None:
+            raise InvalidRequestError(
+                "status, delay, reset, truncate or html must be given", parameter="status"
+            )
+        if sum(kinds) > 1:
+            raise InvalidRequestError(
+                "reset and truncate go with nothing but delay", parameter="reset"
+            )
+        if self.retry_after is not None and not self.replaced:
+            _checks.refuse("retry_after", "given with status or html only")
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another answer is sent in place of the true one."""
+        return self.status is not None or self.html
+
+    def answer(self) -> web.Response:
+        """Make the answer that is sent in place of the true one."""
+        headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after}"}
+        make = html_answer if self.html else error_answer
+        return make(self.status or HTTPStatus.OK, headers=headers)
+
+
+def _check_status(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:
+        _checks.refuse("status", "an integer from 400 to 599")
+
+
+def _check_delay(value: object) -> None:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else -1
+    if not (math.isfinite(number) and number >= 0):
+        _checks.refuse("delay", "a finite number of seconds of at least 0")
+
+
+def _check_retry_after(value: object) -> None:
+    if isinstance(value, str):
+        if not value.isprintable():
+            _checks.refuse("retry_after", "a header value without control characters")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        _checks.refuse("retry_after", "a number of seconds, or the header's value as a str")
+
+
+class Faults:
+    """The faults that are still to come, in the order in which they were asked for."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Fault, int]] = []
+
+    def add(self, fault: Fault, times: int) -> None:
+        if isinstance(times, bool) or not isinstance(times, int) or times < 1:
+            _checks.refuse("times", "an integer of at least 1")
+        self._waiting.append((fault, times))
+
+    def take(self, operation: str) -> Fault | None:
+        """Use up the first fault that is meant for a request of this operation."""
+        for place, (fault, times) in enumerate(self._waiting):
+            if fault.operation in (operation, ANY):
+                self._waiting[place : place + 1] = [(fault, times - 1)] if times > 1 else []
+                return fault
+        return None
+
+
+async def answer_with(
+    fault: Fault,
+    request: web.Request,
+    effect: Callable[[], web.Response],
+    stopping: asyncio.Event,
+) -> web.Response | None:
+    """Answer a request that has arrived whole, as the fault wants it; None: not answered.
+
+    `effect` does what was asked for and makes the true answer. Where that is sent, late or cut
+    short, it happens in any case; otherwise only if the fault says `after_effect`.
+    """
+    answer = effect() if fault.after_effect else None
+    if fault.delay and await _wait(stopping, fault.delay):
+        _drop(request)
+        return None
+    if fault.reset:
+        _drop(request)
+        return None
+    if fault.replaced:
+        return fault.answer()
+    answer = answer or effect()
+    if fault.truncate:
+        await _cut(request, answer)
+        return None
+    return answer
+
+
+async def _wait(stopping: asyncio.Event, seconds: float) -> bool:
+    """Let so much time pass, and say whether the server is stopping instead."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await stopping.wait()
+    except TimeoutError:
+        return False
+
+
+def _drop(request: web.Request) -> None:
+    """Reset the connection: a socket that lingers for 0 s sends TCP's RST when it is closed."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock: socket.socket | None = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()
+
+
+async def _cut(request: web.Request, answer: web.Response) -> None:
+    """Send the whole head, which promises the whole body, and half of the body; then close."""
+    body: Any = answer.body
+    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    await stream.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()

@@ -1,0 +1,89 @@
+"""What the sandbox does for each row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from openrouter_async import _operations
+from openrouter_async._converter import to_dict
+from openrouter_async.models import (
+    CreateKeysResponse,
+    DeleteKeysResponse,
+    GetCurrentKeyResponse,
+    GetKeyResponse,
+    ListResponse,
+    ListWorkspacesResponse,
+    UpdateKeysResponse,
+)
+from openrouter_async.sandbox._account import Account
+from openrouter_async.sandbox._stored import StoredKey
+
+Handler: TypeAlias = Callable[..., Any]
+"""Takes the account, who asks (None: the management key), and the checked parameters by name."""
+
+_WORKSPACES_PAGE: Final = 50
+"""Workspaces on a page where the request does not say."""
+
+
+def _list(account: Account, _: StoredKey | None, **given: Any) -> ListResponse:
+    return ListResponse(data=account.page(**given))
+
+
+def _create(account: Account, _: StoredKey | None, **given: Any) -> CreateKeysResponse:
+    key = account.create(**given)
+    return CreateKeysResponse(data=key.record(account.now()), key=account.secret_of(key.hash))
+
+
+def _get(account: Account, _: StoredKey | None, *, hash: str) -> GetKeyResponse:
+    return GetKeyResponse(data=account.get(hash).record(account.now()))
+
+
+def _update(account: Account, _: StoredKey | None, **given: Any) -> UpdateKeysResponse:
+    return UpdateKeysResponse(data=account.update(**given).record(account.now()))
+
+
+def _delete(account: Account, _: StoredKey | None, *, hash: str) -> DeleteKeysResponse:
+    account.delete(hash)
+    return DeleteKeysResponse()
+
+
+def _current(account: Account, caller: StoredKey | None) -> GetCurrentKeyResponse:
+    return GetCurrentKeyResponse(data=account.current(caller))
+
+
+def _list_workspaces(
+    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _WORKSPACES_PAGE
+) -> ListWorkspacesResponse:
+    workspaces = list(account.workspaces.values())
+    return ListWorkspacesResponse(
+        data=workspaces[offset : offset + limit], total_count=len(workspaces)
+    )
+
+
+_BY_NAME: Final[Mapping[str, Handler]] = {
+    "list": _list,
+    "create": _create,
+    "get": _get,
+    "update": _update,
+    "delete": _delete,
+    "get_current_key_metadata": _current,
+    "list_workspaces": _list_workspaces,
+}
+
+FOR_ANY_KEY: Final = frozenset({_operations.CURRENT.name})
+"""Operations that an inference key may perform too."""
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    operation.name: _BY_NAME[operation.name] for operation in _operations.OPERATIONS
+}
+"""A handler for each row; importing fails with the name of a row that has none."""
+
+
+def document_of(answer: Any) -> dict[str, Any]:
+    """Turn a response into what goes over the wire: here, and only here, the plaintext is shown."""
+    if isinstance(answer, CreateKeysResponse):
+        return {**to_dict(answer), "key": answer.key}
+    if isinstance(answer, DeleteKeysResponse):
+        return {"deleted": answer.deleted}
+    return to_dict(answer)

@@ -1,0 +1,119 @@
+"""Reading a request by the table's own rules, and by those that only the service has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from openrouter_async._checks import refuse
+from openrouter_async._operations import Operation
+from openrouter_async.errors import InvalidRequestError
+from openrouter_async.sandbox._account import RefusedError
+
+
+@attrs.define
+class SandboxRequest:
+    """One request of an operation as the sandbox saw it; holds no header and no body."""
+
+    operation: str
+    """The operation's name in the table, such as `create`."""
+    method: str
+    path: str
+    """The path as the table has it, such as `/keys/{hash}`."""
+    status: int | None = None
+    """What was answered; None: nothing yet, or the connection was reset or cut."""
+
+
+def read_parameters(
+    operation: Operation[Any, Any], path: Mapping[str, str], query: Mapping[str, str], body: Any
+) -> dict[str, Any]:
+    """Check what the request gives for the operation's parameters; what else it gives is ignored.
+
+    Raises `RefusedError`: 404 for a path that can name nothing, 400 for everything else.
+    """
+    places: dict[str, Mapping[str, Any]] = {"path": path, "query": query, "body": body}
+    given: dict[str, Any] = {}
+    for parameter in operation.parameters:
+        source = places[parameter.place]
+        if parameter.name not in source:
+            if parameter.required:
+                raise RefusedError(400, f"{parameter.name} is required")
+            continue
+        value = source[parameter.name]
+        try:
+            if value is not None or not parameter.nullable:
+                value = parameter.check(parameter.name, value)
+                value = _SERVICE_RULES.get(parameter.name, _pass)(source[parameter.name], value)
+        except InvalidRequestError as error:
+            if parameter.place == "path":
+                raise RefusedError(404, "Resource not found") from None
+            raise RefusedError(400, error.message) from None
+        given[parameter.name] = value
+    return given
+
+
+def _pass(_: object, value: Any) -> Any:
+    return value
+
+
+def _utc_with_seconds(raw: object, value: Any) -> Any:
+    """Refuse what the client's rule would convert: other zones, and times without seconds."""
+    if not isinstance(raw, str) or _UTC.fullmatch(raw) is None:
+        refuse("expires_at", "an ISO 8601 time in UTC with seconds, such as 2027-12-31T23:59:59Z")
+    return value
+
+
+def _uuid(raw: object, value: Any) -> Any:
+    if not isinstance(raw, str) or _UUID.fullmatch(raw) is None:
+        refuse("workspace_id", "a UUID")
+    return value.lower()
+
+
+_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SERVICE_RULES: Final[Mapping[str, Callable[[object, Any], Any]]] = {
+    "expires_at": _utc_with_seconds,
+    "workspace_id": _uuid,
+}
+"""The service's own rules for (what was sent, what the table's rule made of it)."""
+
+
+def read_object(content_type: str, body: bytes) -> dict[str, Any]:
+    """Parse a JSON object; raises `RefusedError` with 400."""
+    if content_type != "application/json":
+        raise RefusedError(400, "Content-Type must be application/json")
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (ValueError, RecursionError):
+        raise RefusedError(400, "The body must be a JSON object") from None
+
+
+def bearer_of(authorization: str | None) -> str:
+    """Give the key of an Authorization header; raises `RefusedError` with 401."""
+    scheme, _, secret = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise RefusedError(401, "Missing Authentication header")
+    return secret.strip()
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a Host header names this machine itself.
+
+    A page in a browser reaches loopback under a name of its own, which is how it is told apart.
+    """
+    found = _HOST.fullmatch(host)
+    name = (found["v6"] or found["name"]).lower().removesuffix(".") if found else ""
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+_HOST: Final = re.compile(r"(\[(?P<v6>[^\]]+)\]|(?P<name>[^:\[\]]+))(:\d*)?")

@@ -1,0 +1,161 @@
+"""The account behind HTTP: routes from the operation table, errors in the service's shape."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from aiohttp import web
+
+from openrouter_async._operations import OPERATIONS, Operation
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.sandbox._account import Account, RefusedError
+from openrouter_async.sandbox._answers import error_answer, json_answer
+from openrouter_async.sandbox._faults import Faults, answer_with
+from openrouter_async.sandbox._handlers import FOR_ANY_KEY, HANDLERS, document_of
+from openrouter_async.sandbox._limiter import Limiter
+from openrouter_async.sandbox._requests import (
+    SandboxRequest,
+    bearer_of,
+    is_loopback,
+    read_object,
+    read_parameters,
+)
+
+HOST: Final = "127.0.0.1"
+BASE_PATH: Final = "/api/v1"
+
+_LOG: Final = logging.getLogger("openrouter_async.sandbox")
+_MUTE: Final = logging.Logger(  # noqa: LOG001 - no configuration can turn it on
+    "openrouter_async.sandbox.http", logging.CRITICAL + 1
+)
+"""Takes aiohttp's complaints about malformed requests: they quote headers, and so keys."""
+_KEPT_REQUESTS: Final = 100_000
+_BACKLOG: Final = 1024
+_GRACE: Final = 0.2
+"""Seconds that requests which are still arriving have to be done when the server stops."""
+
+
+class Service:
+    """An account, what is to go wrong with it, and what was asked of it."""
+
+    def __init__(self, account: Account, requests_per_second: float | None) -> None:
+        self.account = account
+        self.faults = Faults()
+        self.requests: deque[SandboxRequest] = deque(maxlen=_KEPT_REQUESTS)
+        self.lock = threading.RLock()
+        """Held by whoever reads or changes any of these, in any thread; never across an await."""
+        self._limiter = Limiter(requests_per_second) if requests_per_second else None
+        self._ray = itertools.count(1)
+
+    @asynccontextmanager
+    async def serving(self, port: int) -> AsyncGenerator[int]:
+        """Serve on loopback for as long as the block lasts; gives the port, 0 takes a free one."""
+        stopping = asyncio.Event()
+        runner = web.AppRunner(
+            self._app(stopping), access_log=None, logger=_MUTE, shutdown_timeout=_GRACE
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, port)
+            yield runner.addresses[0][1]
+        finally:
+            await runner.cleanup()
+
+    def _app(self, stopping: asyncio.Event) -> web.Application:
+        async def stop(_: web.Application) -> None:
+            stopping.set()
+
+        app = web.Application(middlewares=[_guard])
+        app.on_shutdown.append(stop)
+        app.on_response_prepare.append(self._sign)
+        for operation in OPERATIONS:
+            handler = self._endpoint(operation, stopping)
+            app.router.add_route(operation.method, BASE_PATH + operation.path, handler)
+        return app
+
+    async def _sign(self, _: web.Request, answer: web.StreamResponse) -> None:
+        """Name the request as the edge does, so that errors have a request id."""
+        answer.headers["cf-ray"] = f"{next(self._ray):016x}-BOX"
+
+    def _endpoint(
+        self, operation: Operation[Any, Any], stopping: asyncio.Event
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def endpoint(request: web.Request) -> web.StreamResponse:
+            body = await request.read()
+            seen = SandboxRequest(operation.name, operation.method, operation.path)
+            with self.lock:
+                self.requests.append(seen)
+                fault = self.faults.take(operation.name)
+
+            def effect() -> web.Response:
+                with self.lock:
+                    return self._perform(operation, request, body)
+
+            if fault is None:
+                answer: web.Response | None = effect()
+            else:
+                answer = await answer_with(fault, request, effect, stopping)
+            if answer is None:
+                return web.Response()  # to a connection that is gone
+            seen.status = answer.status
+            return answer
+
+        return endpoint
+
+    def _perform(
+        self, operation: Operation[Any, Any], request: web.Request, body: bytes
+    ) -> web.Response:
+        """Do what the request asks for, or say why not; the order of checks is the service's."""
+        refusal = self._limiter and self._limiter.refusal()
+        if refusal:
+            return error_answer(429, headers=refusal)
+        try:
+            caller = self.account.authenticate(bearer_of(request.headers.get("Authorization")))
+            if caller is not None and operation.name not in FOR_ANY_KEY:
+                return error_answer(403)
+            sent = {}
+            if any(parameter.place == "body" for parameter in operation.parameters):
+                sent = read_object(request.content_type, body)
+            given = read_parameters(operation, request.match_info, request.query, sent)
+            answer = HANDLERS[operation.name](self.account, caller, **given)
+        except RefusedError as error:
+            return error_answer(error.status, error.message)
+        return json_answer(operation.success, document_of(answer))
+
+
+async def _listen(runner: web.AppRunner, port: int) -> None:
+    try:
+        await web.TCPSite(runner, HOST, port, backlog=_BACKLOG).start()
+    except OSError as error:
+        problem = ConfigurationError(
+            f"port {port} of {HOST} cannot be opened: {error.strerror or type(error).__name__}"
+        )
+    else:
+        return
+    raise problem
+
+
+@web.middleware
+async def _guard(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Serve this machine only, and turn every failure into the service's kind of error."""
+    if not is_loopback(request.headers.get("Host", "")):
+        return error_answer(421, "The sandbox answers to loopback names only")
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        allow = error.headers.get("Allow")
+        return error_answer(error.status, error.reason, {"Allow": allow} if allow else None)
+    except ConnectionError:
+        raise
+    except Exception:  # noqa: BLE001 - as a server does
+        _LOG.exception("the sandbox failed")
+        return error_answer(500)

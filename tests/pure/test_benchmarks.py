@@ -1,0 +1,116 @@
+"""The arithmetic and the order of the benchmarks; nothing here looks at a clock."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _checkout() -> Iterator[None]:
+    """Find the benchmarks, which no wheel contains, beside the tests."""
+    sys.path.insert(0, str(ROOT))
+    yield
+    sys.path.remove(str(ROOT))
+
+
+def _case(name: str, log: list[str]) -> Any:
+    @contextmanager
+    def opened() -> Iterator[Any]:
+        def batch(_: int) -> dict[str, float]:
+            log.append(name)
+            return {"cpu": 1.0, "wall": 1.0}
+
+        yield batch
+
+    return opened
+
+
+def _broken() -> AbstractContextManager[Any]:
+    import_module("no_such_competitor")
+    raise AssertionError
+
+
+def test_cases_take_turns_in_being_first() -> None:
+    """Rounds are A B C, B C A, …, after two batches of warm-up for each."""
+    log: list[str] = []
+    cases = {name: _case(name, log) for name in "abc"}
+
+    measured = import_module("benchmarks.measure").interleave(cases, rounds=3, seconds=1)
+
+    assert "".join(log) == "aabbcc" + "abc" + "bca" + "cab"
+    assert len(measured.samples) == 3
+
+
+def test_a_competitor_that_is_missing_is_named() -> None:
+    """It is left out of the rounds, and the report has the reason."""
+    cases = {"here": _case("here", []), "missing": _broken}
+
+    measured = import_module("benchmarks.measure").interleave(cases, rounds=1, seconds=1)
+
+    assert measured.failed == {"missing": "no_such_competitor is not installed"}
+    assert list(measured.samples[0]) == ["here"]
+
+
+def test_median_and_quartiles() -> None:
+    """Quartiles are inclusive, and one value is its own spread."""
+    spread = import_module("benchmarks.measure").Spread
+
+    assert spread.of([5, 1, 2, 4, 3]) == spread(3, 2, 4)
+    assert spread.of([7]) == spread(7, 7, 7)
+
+
+def test_figures() -> None:
+    """A share is ours by theirs, `times` is the reverse, growth a difference of shares."""
+    figures, cases = import_module("benchmarks.figures"), import_module("benchmarks.cases")
+    a, b, c, d = (cases.Case(name, _broken) for name in "abcd")
+    costs = {case: {"cpu": cost} for case, cost in ((a, 6), (b, 4), (c, 2), (d, 1))}
+
+    assert figures.share(a, b).of(costs, "cpu") == 1.5
+    assert figures.times(c, a).of(costs, "cpu") == 3
+    assert figures.growth(figures.share(a, b), figures.share(c, d)).of(costs, "cpu") == 0.5
+    assert figures.net_share(b, a, c).of(costs, "cpu") == 0.5
+    assert figures.share(a, b).of(costs, "wall") is None
+
+
+def test_goals_are_for_the_median() -> None:
+    """Either at most or at least, bounds included."""
+    goal = import_module("benchmarks.figures").Goal
+
+    assert goal("≤", 1.2).met_by(1.2)
+    assert not goal("≤", 1.2).met_by(1.21)
+    assert goal("≥", 6).met_by(6)
+    assert not goal("≥", 6).met_by(5.9)
+
+
+def test_rows_have_names_of_their_own() -> None:
+    """A later run is compared row by row, by name."""
+    rows = import_module("benchmarks.rows")
+    slugs = [row.slug for row in (*rows.WITH_GOAL, *rows.FOR_REFERENCE, *rows.UVLOOP)]
+
+    assert len(slugs) == len(set(slugs))
+    assert all(row.goal for row in rows.WITH_GOAL)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        (b"GET", b"/api/v1/keys?offset=100", b"200"),
+        (b"GET", b"/api/v1/keys/0123", b"200"),
+        (b"GET", b"/api/v1/key", b"200"),
+        (b"POST", b"/api/v1/keys", b"201"),
+        (b"GET", b"/keys", b"404"),
+        (b"DELETE", b"/api/v1/keys/0123", b"404"),
+    ],
+)
+def test_canned_answers(method: bytes, target: bytes, status: bytes) -> None:
+    """The server of the benchmarks answers by method and path."""
+    answer = import_module("benchmarks.server").choose(method, target)
+
+    assert answer.split(b" ", 2)[1] == status

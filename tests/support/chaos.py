@@ -1,0 +1,287 @@
+"""A TCP proxy that treats connections badly, the same way for the same seed.
+
+    async with ChaosProxy("127.0.0.1", server.port, by_turn(reset(after=10))) as proxy:
+        ...                                  # talk to proxy.url instead of server.url
+        assert proxy.did["reset"] == 1
+
+It knows bytes, not HTTP. A turn begins where the client sends after it was sent something, which
+is one request and its answer as long as requests are not pipelined; each turn has one `Fault`.
+For a blocking test: `with in_thread(ChaosProxy(...)) as proxy` from `support.threads`.
+"""
+
+import asyncio
+import random
+import socket
+import struct
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+Direction = Literal["up", "down"]
+Cut = Literal["reset", "truncate", "stall"]
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_READ: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """How one turn fares; the functions below make the usual ones."""
+
+    name: str = "clean"
+    """Under which it is counted in `ChaosProxy.did`."""
+    wait: float = 0.0
+    """Seconds before each piece is passed on, in both directions."""
+    piece: int | None = None
+    """Bytes that are passed on at once; None: as they come."""
+    cut: Cut | None = None
+    """What happens once `after` bytes of the turn went in `direction`, and more, or the last of
+    them, have come: with 0, the turn's first bytes in that direction are not passed on."""
+    after: int = 0
+    direction: Direction = "down"
+    """`up`: from the client to the server; `down`: back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which turn a fault is asked for; every number starts at 1."""
+
+    connection: int
+    number: int
+    """Of its connection."""
+    overall: int
+    """Of the proxy."""
+
+
+Weather = Callable[[Turn], Fault]
+CLEAN: Final = Fault()
+
+
+def latency(seconds: float) -> Fault:
+    """Hold every piece back for so many seconds, in both directions."""
+    return Fault(name="latency", wait=seconds)
+
+
+def drip(every: float = 0.01, size: int = 1) -> Fault:
+    """Pass on `size` bytes every so many seconds."""
+    return Fault(name="drip", wait=every, piece=size)
+
+
+def bandwidth(bytes_per_second: float) -> Fault:
+    """Pass on so many bytes a second, in twenty pieces of equal size."""
+    piece = max(1, round(bytes_per_second / 20))
+    return Fault(name="bandwidth", wait=piece / bytes_per_second, piece=piece)
+
+
+def reset(after: int = 0, direction: Direction = "down") -> Fault:
+    """Reset both sides (RST) after so many bytes."""
+    return Fault(name="reset", cut="reset", after=after, direction=direction)
+
+
+def truncate(after: int = 0, direction: Direction = "down") -> Fault:
+    """Close both sides in order (FIN) after so many bytes."""
+    return Fault(name="truncate", cut="truncate", after=after, direction=direction)
+
+
+def stall(after: int = 0, direction: Direction = "down") -> Fault:
+    """Pass nothing on after so many bytes, until one side leaves."""
+    return Fault(name="stall", cut="stall", after=after, direction=direction)
+
+
+def by_connection(*faults: Fault, then: Fault = CLEAN) -> Weather:
+    """Give the first fault to every turn of the first connection, and so on."""
+    return lambda turn: faults[turn.connection - 1] if turn.connection <= len(faults) else then
+
+
+def by_turn(*faults: Fault, then: Fault = CLEAN) -> Weather:
+    """Give the first fault to the first turn of all, and so on."""
+    return lambda turn: faults[turn.overall - 1] if turn.overall <= len(faults) else then
+
+
+def mixed(seed: int, *chances: tuple[float, Fault]) -> Weather:
+    """Draw each turn's fault: each with its chance (0 to 1), none with the rest.
+
+    What the nth turn of the mth connection draws depends on the seed alone, not on timing.
+    """
+    weights = [chance for chance, _ in chances]
+    faults = [*(fault for _, fault in chances), CLEAN]
+
+    def weather(turn: Turn) -> Fault:
+        dice = random.Random(f"{seed}/{turn.connection}/{turn.number}")
+        return dice.choices(faults, [*weights, 1.0 - sum(weights)])[0]
+
+    return weather
+
+
+def _clear(_: Turn) -> Fault:
+    return CLEAN
+
+
+class _CutError(Exception):
+    """A connection is to end now, in the way that it says."""
+
+    def __init__(self, how: Cut) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+@dataclass(slots=True)
+class _Link:
+    """Both sides of one connection, and where it is in its turn."""
+
+    number: int
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter
+    fault: Fault = CLEAN
+    turns: int = 0
+    heading: Direction = "down"
+    passed: Counter[Direction] = field(default_factory=Counter)
+    stalled: bool = False
+
+    def abort(self, *, by_reset: bool) -> None:
+        """Close both sides at once."""
+        for writer in (self.client, self.server):
+            _abort(writer, by_reset=by_reset)
+
+
+class ChaosProxy:
+    """Listens on the loopback address, and passes everything on to one upstream address."""
+
+    def __init__(self, host: str, port: int, weather: Weather = _clear) -> None:
+        """Prepare it; without a weather it is a plain proxy, whose `weather` may be set later."""
+        self.weather = weather
+        self.port = 0
+        self.did: Counter[str] = Counter()
+        """Turns by the name of the fault they suffered, once they did, and all `connections`."""
+        self.passed: Counter[Direction] = Counter()
+        """Bytes passed on."""
+        self.drawn: list[tuple[Turn, Fault]] = []
+        """Every turn in the order in which they began, with the fault meant for it."""
+        self._upstream = (host, port)
+
+    @property
+    def url(self) -> str:
+        """The proxy's own origin, without a slash at its end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        for _tick in range(3):  # what was just accepted becomes a task first
+            await asyncio.sleep(0)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                raise outcome
+        await self._listener.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.did["connections"] += 1
+        task = asyncio.create_task(self._serve(self.did["connections"], reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(
+        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+        except BaseException as error:
+            _abort(writer, by_reset=True)
+            await _closed(writer)
+            if isinstance(error, OSError):
+                return
+            raise
+        for each in (writer, up_writer):  # so that drained means handed to the system
+            each.transport.set_write_buffer_limits(high=0)
+        link = _Link(number, writer, up_writer)
+        try:
+            await self._pass_both_ways(link, reader, up_reader)
+        finally:
+            link.abort(by_reset=False)
+            await _closed(writer)
+            await _closed(up_writer)
+
+    async def _pass_both_ways(
+        self, link: _Link, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader
+    ) -> None:
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(link, "up", reader, link.server))
+                both.create_task(self._pump(link, "down", up_reader, link.client))
+        except* _CutError as cuts:
+            if any(isinstance(cut, _CutError) and cut.how == "reset" for cut in cuts.exceptions):
+                link.abort(by_reset=True)
+            else:
+                link.client.close()
+                link.server.close()
+        except* OSError:
+            link.abort(by_reset=True)
+
+    async def _pump(
+        self,
+        link: _Link,
+        direction: Direction,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        while data := await reader.read(_READ):
+            if not link.stalled:
+                self._turn(link, direction)
+                await self._pass(link, direction, data, writer)
+        if link.stalled:
+            raise _CutError("truncate")
+        writer.write_eof()
+
+    def _turn(self, link: _Link, direction: Direction) -> None:
+        if direction == "up" and link.heading == "down":
+            link.turns += 1
+            turn = Turn(link.number, link.turns, len(self.drawn) + 1)
+            link.fault = self.weather(turn)
+            link.passed.clear()
+            self.drawn.append((turn, link.fault))
+            if link.fault.cut is None:
+                self.did[link.fault.name] += 1
+        link.heading = direction
+
+    async def _pass(
+        self, link: _Link, direction: Direction, data: bytes, writer: asyncio.StreamWriter
+    ) -> None:
+        fault = link.fault
+        cuts = fault.cut is not None and fault.direction == direction
+        room = fault.after - link.passed[direction] if cuts else len(data) + 1
+        size = fault.piece or len(data)
+        allowed = data[: max(0, room)]
+        for start in range(0, len(allowed), size):
+            piece = allowed[start : start + size]
+            await asyncio.sleep(fault.wait)
+            writer.write(piece)
+            await writer.drain()
+            link.passed[direction] += len(piece)
+            self.passed[direction] += len(piece)
+        if fault.cut is not None and len(data) >= room:
+            self.did[fault.name] += 1
+            if fault.cut != "stall":
+                raise _CutError(fault.cut)
+            link.stalled = True
+
+
+def _abort(writer: asyncio.StreamWriter, *, by_reset: bool) -> None:
+    sock: socket.socket = writer.get_extra_info("socket")
+    if by_reset and sock.fileno() >= 0:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    writer.transport.abort()
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        await writer.wait_closed()

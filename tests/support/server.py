@@ -1,0 +1,245 @@
+"""An HTTP/1.1 server that follows a script, one step a request, and keeps a wire log.
+
+    async with ScriptedServer(reply(503), reply(200, json={"data": []})) as server:
+        ...
+        assert [request.method for request in server.requests] == ["GET", "GET"]
+
+Steps are made by `support.steps` and `support.bombs`; the log's entries are `support.wire.Request`.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from types import TracebackType
+from typing import Final, Self
+
+from support.steps import Handler, Step, reply
+from support.threads import in_thread
+from support.wire import ClientGoneError, Connection, NotHTTPError, Request
+
+NO_STEP_LEFT: Final = reply(418, text="no step left in the script")
+"""What answers a request that the script did not foresee; no client repeats a 418."""
+
+
+class _Server:
+    """The server itself; the two classes below differ in how a test enters it and waits."""
+
+    def __init__(
+        self,
+        *steps: Step,
+        default: Step = NO_STEP_LEFT,
+        handler: Handler | None = None,
+        tls: ssl.SSLContext | None = None,
+        up_after: float | None = 0.0,
+    ) -> None:
+        """Prepare a server; it takes no port before it is entered.
+
+        Requests are answered by the script's steps in turn; once these are used up, by what
+        `handler(request)` gives; without a handler, by `default`. `up_after`: seconds for which
+        the port refuses connections first; None: until `up()` is called.
+        """
+        self.port = 0
+        self.requests: list[Request] = []
+        """The wire log, in the order in which requests had arrived whole."""
+        self.connections = 0
+        """Connections accepted so far, those whose TLS handshake failed included."""
+        self.handshake_errors: list[str] = []
+        """What went wrong in each failed TLS handshake."""
+        self.garbage: list[bytes] = []
+        """What came instead of HTTP; it is answered by a bare 400."""
+        self.errors: list[Exception] = []
+        """What steps and handlers raised; the first is raised again where the server is left."""
+        self._steps = deque(steps)
+        self._default = default
+        self._handler = handler
+        self._tls = tls
+        self._up_after = up_after
+
+    def script(self, *steps: Step, default: Step | None = None) -> None:
+        """Add steps to the end of the script, and replace the default if one is given."""
+        self._steps.extend(steps)
+        self._default = default or self._default
+
+    @property
+    def url(self) -> str:
+        """The origin, without a slash at its end."""
+        return self.url_as("127.0.0.1")
+
+    @property
+    def api_url(self) -> str:
+        """The origin and the service's path, `/api/v1`."""
+        return f"{self.url}/api/v1"
+
+    def url_as(self, host: str) -> str:
+        """Give the origin under another name of the loopback address, such as `localhost`."""
+        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
+
+    def up(self) -> None:
+        """Accept connections from now on, where the port has refused them; from any thread."""
+        self._loop.call_soon_threadsafe(self._up.set)
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncIterator[None]:
+        """Hold a port and answer on it; at the end drop every connection, stalled ones too."""
+        self._loop = asyncio.get_running_loop()
+        self._up = asyncio.Event()
+        self._live: dict[asyncio.Task[None], socket.socket] = {}
+        with socket.socket() as listener:
+            listener.settimeout(0)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", 0))  # refuses connections until it listens
+            self.port = listener.getsockname()[1]
+            if self._up_after == 0:
+                listener.listen(1024)
+                self._up.set()
+            accepting = asyncio.create_task(self._accept(listener))
+            try:
+                yield
+            finally:
+                await self._stop(accepting)
+
+    async def _stop(self, accepting: asyncio.Task[None]) -> None:
+        accepting.cancel()
+        await asyncio.wait({accepting})
+        for _ in range(3):  # a TLS transport younger than this cannot be aborted
+            await asyncio.sleep(0)
+        live = dict(self._live)
+        for task in live:
+            task.cancel()
+        await asyncio.gather(*live, return_exceptions=True)
+        for sock in live.values():
+            sock.close()  # of a task that had not begun
+
+    async def _accept(self, listener: socket.socket) -> None:
+        if not self._up.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._up_after):
+                    await self._up.wait()
+            listener.listen(1024)
+        while True:
+            sock, _ = await self._loop.sock_accept(listener)
+            # Otherwise the last bytes before a reset may never leave.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.connections += 1
+            task = asyncio.create_task(self._serve(sock, self.connections))
+            self._live[task] = sock
+            task.add_done_callback(self._live.pop)
+
+    async def _serve(self, sock: socket.socket, number: int) -> None:
+        try:
+            _, connection = await self._loop.connect_accepted_socket(
+                lambda: Connection(sock, number), sock, ssl=self._tls
+            )
+        except OSError as error:  # ssl.SSLError is one
+            self.handshake_errors.append(repr(error))
+            return
+        try:
+            with suppress(ClientGoneError):
+                await self._converse(connection)
+            connection.close()
+            await asyncio.wait({connection.lost})
+        finally:
+            await connection.finish()
+
+    async def _converse(self, connection: Connection) -> None:
+        while not connection.ended:
+            try:
+                request = await connection.read_request()
+            except NotHTTPError as error:
+                self.garbage.append(error.received)
+                await connection.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                return
+            if request is None:
+                return
+            self.requests.append(request)
+            await self._answer(connection, request)
+
+    async def _answer(self, connection: Connection, request: Request) -> None:
+        try:
+            await self._step_for(request)(connection, request)
+        except ClientGoneError:
+            request.outcome = "client_closed"
+            connection.ended = True
+        except asyncio.CancelledError:
+            request.outcome = "stopped"
+            raise
+        except Exception as error:  # noqa: BLE001 - raised again where the server is left
+            self.errors.append(error)
+            connection.ended = True
+        else:
+            request.outcome = "done"
+            connection.ended |= (request.header("Connection") or "").lower() == "close"
+
+    def _step_for(self, request: Request) -> Step:
+        if self._steps:
+            return self._steps.popleft()
+        return self._default if self._handler is None else self._handler(request)
+
+    def _raise_first_error(self) -> None:
+        if self.errors:
+            raise self.errors[0]
+
+    def _check_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            seen = [(r.method, r.target, r.outcome) for r in self.requests]
+            raise AssertionError(f"waited in vain; the wire log has {seen}")
+
+
+class ScriptedServer(_Server):
+    """The server on the running loop, as an async context manager."""
+
+    async def __aenter__(self) -> Self:
+        self._manager = self._running()
+        await self._manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        await self._manager.__aexit__(None, None, None)
+        if kind is None:
+            self._raise_first_error()
+
+    async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+        """Wait until a condition holds; AssertionError after so many seconds."""
+        deadline = time.monotonic() + within
+        while not condition():
+            self._check_time(deadline)
+            await asyncio.sleep(0.001)
+
+    async def arrived(self, count: int, within: float = 5.0) -> None:
+        """Wait until so many requests have arrived whole; AssertionError after so many seconds."""
+        await self.until(lambda: len(self.requests) >= count, within)
+
+
+class ThreadedServer(_Server):
+    """The same server in a thread of its own, for the blocking client and for subprocesses."""
+
+    _thread: AbstractContextManager[None]
+
+    def __enter__(self) -> Self:
+        self._thread = in_thread(self._running())
+        self._thread.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._thread.__exit__(None, None, None)
+        if kind is None:
+            self._raise_first_error()
+
+    def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+        """Wait until a condition holds; AssertionError after so many seconds."""
+        deadline = time.monotonic() + within
+        while not condition():
+            self._check_time(deadline)
+            time.sleep(0.001)
+
+    def arrived(self, count: int, within: float = 5.0) -> None:
+        """Wait until so many requests have arrived whole; AssertionError after so many seconds."""
+        self.until(lambda: len(self.requests) >= count, within)

@@ -1,0 +1,269 @@
+"""What a scripted server can do with one request: each function here makes one such step.
+
+A step is any `async def step(connection, request)`; it ends the connection by calling
+`connection.close()` or `connection.reset()`, otherwise the next request is read from it.
+"""
+
+import asyncio
+import functools
+import json as json_module
+import reprlib
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http.client import responses
+from typing import Any, Final, Literal, ParamSpec, cast
+
+from support.wire import Connection, Request
+
+Step = Callable[[Connection, Request], Awaitable[None]]
+Handler = Callable[[Request], Step]
+Headers = Mapping[str, str] | Sequence[tuple[str, str]]
+Ending = Literal["close", "reset", "stall"]
+
+_ABSENT: Final[Any] = object()
+_CHUNK: Final = bytes(64 * 1024)
+_BODILESS: Final = {204, 304}
+
+P = ParamSpec("P")
+
+
+def named(factory: Callable[P, Step]) -> Callable[P, Step]:
+    """Name every step after the call that made it, so that it names a parametrized test too."""
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Step:
+        step: Any = factory(*args, **kwargs)
+        words = [*map(_word, args), *(f"{name}={_word(value)}" for name, value in kwargs.items())]
+        step.__name__ = f"{factory.__name__}({', '.join(words)})"
+        return cast("Step", step)
+
+    return make
+
+
+def _word(value: object) -> str:
+    return str(getattr(value, "__name__", reprlib.repr(value)))
+
+
+def head(
+    status: int, headers: Headers = (), *, length: int | None = None, reason: str | None = None
+) -> bytes:
+    """Build a status line and headers, with a Content-Length where `length` is one."""
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    if length is not None and not any(name.lower() == "content-length" for name, _ in pairs):
+        pairs.append(("Content-Length", str(length)))
+    if reason is None:
+        reason = responses.get(status, "Unknown")
+    lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in pairs)]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+@named
+def reply(
+    status: int = 200,
+    *,
+    json: Any = _ABSENT,
+    text: str | None = None,
+    body: bytes = b"",
+    headers: Headers = (),
+    reason: str | None = None,
+    truncate: int | None = None,
+    ending: Ending = "close",
+    close: bool = False,
+    idle_close: float | None = None,
+) -> Step:
+    """Answer with JSON, text or bytes.
+
+    `truncate`: only so many bytes of the body are sent, though the length of all is announced;
+    then comes the `ending`. `close` announces and does the end of the connection. `idle_close`:
+    unannounced, the connection is closed if no request comes on it for so many seconds.
+    """
+    pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
+    if json is not _ABSENT:
+        body = json_module.dumps(json).encode()
+        _add(pairs, "Content-Type", "application/json")
+    elif text is not None:
+        body = text.encode()
+        _add(pairs, "Content-Type", "text/plain; charset=utf-8")
+    if close:
+        _add(pairs, "Connection", "close")
+    length = None if status in _BODILESS else len(body)
+    start = head(status, pairs, length=length, reason=reason)
+    sent = body if truncate is None else body[:truncate]
+
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.write(start if request.method == "HEAD" else start + sent)
+        connection.idle_close = idle_close
+        if truncate is not None:
+            await _end(connection, ending)
+        elif close:
+            connection.close()
+
+    return step
+
+
+def _add(pairs: list[tuple[str, str]], name: str, value: str) -> None:
+    if not any(known.lower() == name.lower() for known, _ in pairs):
+        pairs.append((name, value))
+
+
+async def _end(connection: Connection, ending: Ending) -> None:
+    if ending == "stall":
+        await connection.sleep()
+    elif ending == "reset":
+        connection.reset()
+    else:
+        connection.close()
+
+
+@named
+def raw(data: bytes, *, ending: Ending = "close") -> Step:
+    """Send these bytes, whatever they are, and end."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.write(data)
+        await _end(connection, ending)
+
+    return step
+
+
+@named
+def html(status: int, text: str = "<html><body><h1>Bad gateway</h1></body></html>") -> Step:
+    """Answer with a page, as the edge in front of a service does."""
+    return reply(status, body=text.encode(), headers={"Content-Type": "text/html; charset=UTF-8"})
+
+
+@named
+def redirect(status: int, location: str | None) -> Step:
+    """Answer with a redirect; `location=None`: without saying where to."""
+    return reply(status, headers={} if location is None else {"Location": location})
+
+
+@named
+def echo() -> Step:
+    """Answer with the request as JSON: method, target, headers, body."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        said = {
+            "method": request.method,
+            "target": request.target,
+            "headers": request.headers,
+            "body": request.body.decode("latin-1"),
+        }
+        await reply(json=said)(connection, request)
+
+    return step
+
+
+@named
+def reset() -> Step:
+    """Reset the connection (RST) once the request was read, without a byte of an answer."""
+    return raw(b"", ending="reset")
+
+
+@named
+def close_before_head() -> Step:
+    """Close the connection (FIN) once the request was read, without a byte of an answer.
+
+    On the second request of a connection, this is what a stale keep-alive looks like.
+    """
+    return raw(b"")
+
+
+@named
+def stall_head(partial: bytes = b"") -> Step:
+    """Never answer, or only with `partial`, until the client leaves."""
+    return raw(partial, ending="stall")
+
+
+@named
+def stall_body(body: bytes = b'{"data": []}', *, sent: int = 5, status: int = 200) -> Step:
+    """Announce a body, send its first bytes, and go silent until the client leaves."""
+    return reply(status, body=body, truncate=sent, ending="stall")
+
+
+@named
+def drip(
+    body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200, with_head: bool = False
+) -> Step:
+    """Send `size` bytes of the body every so many seconds; `with_head`: the head likewise."""
+    start = head(status, {"Content-Type": "application/json"}, length=len(body))
+
+    async def step(connection: Connection, request: Request) -> None:
+        slow = start + body if with_head else body
+        if not with_head:
+            await connection.write(start)
+        for place in range(0, len(slow), size):
+            await connection.sleep(every)
+            await connection.write(slow[place : place + size])
+
+    return step
+
+
+@named
+def short_content_length(body: bytes, *, by: int = 1, status: int = 200) -> Step:
+    """Announce `by` bytes fewer than are sent: the client must see a cut body."""
+    return reply(status, body=body, headers={"Content-Length": str(len(body) - by)})
+
+
+@named
+def cut_chunk(body: bytes, *, sent: int, status: int = 200, ending: Ending = "close") -> Step:
+    """Announce the body as one chunk, send its first `sent` bytes, and end."""
+    start = head(status, {"Transfer-Encoding": "chunked", "Content-Type": "application/json"})
+    return raw(start + b"%x\r\n" % len(body) + body[:sent], ending=ending)
+
+
+@named
+def endless_chunks() -> Step:
+    """Send chunks for as long as the client takes them."""
+    return _endless(head(200, {"Transfer-Encoding": "chunked"}), b"10000\r\n" + _CHUNK + b"\r\n")
+
+
+@named
+def endless_head() -> Step:
+    """Send headers for as long as the client takes them."""
+    return _endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n" * 100)
+
+
+def _endless(start: bytes, more: bytes) -> Step:
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.write(start)
+        while True:
+            await connection.write(more)
+
+    return step
+
+
+@named
+def huge_body(mib: int = 300) -> Step:
+    """Send so many MiB of zeros under an honest Content-Length."""
+    start = head(200, {"Content-Type": "application/json"}, length=mib * 1024 * 1024)
+
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.write(start)
+        for _ in range(mib * 1024 * 1024 // len(_CHUNK)):
+            await connection.write(_CHUNK)
+
+    return step
+
+
+@named
+def delay(seconds: float, then: Step) -> Step:
+    """Wait on the real clock before a step."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.sleep(seconds)
+        await then(connection, request)
+
+    return step
+
+
+@named
+def hold(until: asyncio.Event | threading.Event, then: Step) -> Step:
+    """Wait for an event that the test sets before a step."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        while not until.is_set():
+            await connection.sleep(0.001)
+        await then(connection, request)
+
+    return step

@@ -1,0 +1,76 @@
+"""A module imports only from floors below its own, so that each floor can be read by itself."""
+
+import ast
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = {
+    path.relative_to(ROOT).as_posix(): path for path in (ROOT / "openrouter_async").rglob("*.py")
+}
+
+# A new module gets its name here, on the lowest floor where it can stand.
+STOREYS = [
+    ["_omitted", "_options", "errors", "models", "secret"],  # 0, words
+    ["_checks", "_converter", "_operations", "_replies", "_settings"],  # 1, meaning: no I/O
+    ["_retry", "_transport"],  # 2, the wire
+    ["_call"],  # 3, one call
+    ["audit", "bulk", "paging", "provisioning"],  # 4, many calls
+    ["_portal", "api_keys", "client", "sync", "workspaces"],  # 5, clients
+    ["cli", "report"],  # 6, faces
+]
+FLOORS = {name: floor for floor, names in enumerate(STOREYS) for name in names}
+TOP = 5  # what the package itself exports: for faces
+FACES = 6
+NEIGHBOURS = {0, 1, 2, 5}  # floors whose modules may use each other; elsewhere only within a folder
+TOWER = "sandbox"  # reads floors 0 and 1; only faces use it
+
+
+def test_every_module_has_a_floor() -> None:
+    """A module that nobody put on a floor fails by name."""
+    assert {area(path) for path in MODULES.values()} - FLOORS.keys() <= {TOWER, "__init__"}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_down(module: str) -> None:
+    """An import from a floor above, or from a neighbour where that is not allowed, fails."""
+    path = MODULES[module]
+    wrong = [f"line {line}: {name}" for line, name in imports(path) if not may(area(path), name)]
+    assert not wrong, "\n".join(wrong)
+
+
+def may(importer: str, imported: str) -> bool:
+    """Whether a module of the one area may import from the other."""
+    if importer in (imported, "__init__"):
+        return True
+    if importer == TOWER:
+        return FLOORS.get(imported, TOP) <= 1
+    if imported == TOWER:
+        return FLOORS[importer] == FACES
+    above, below = FLOORS[importer], FLOORS.get(imported, TOP)
+    return above > below or (above == below and above in NEIGHBOURS and imported in FLOORS)
+
+
+def area(path: Path) -> str:
+    """The module's first name below the package: its own, or its folder's."""
+    return path.relative_to(ROOT / "openrouter_async").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and area of every import of ours, in functions and type-checking blocks too."""
+    package = ".".join(path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package)
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            root, _, inner = name.partition(".")
+            if root == "openrouter_async":
+                yield node.lineno, inner.split(".")[0]
