@@ -213,32 +213,32 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
 }
 
 
-class AmbiguousCreateInternalServerError(AmbiguousCreateError, InternalServerResponseError):
+class _AmbiguousCreateInternalServerError(AmbiguousCreateError, InternalServerResponseError):
     """A create answered with 500."""
 
 
-class AmbiguousCreateDefaultError(AmbiguousCreateError, OpenRouterDefaultError):
+class _AmbiguousCreateDefaultError(AmbiguousCreateError, OpenRouterDefaultError):
     """A create answered with another status that does not say whether it ran."""
 
 
-class AmbiguousCreateRedirectError(AmbiguousCreateError, UnexpectedRedirectError):
+class _AmbiguousCreateRedirectError(AmbiguousCreateError, UnexpectedRedirectError):
     """A create answered with a 3XX that is no plain redirect."""
 
 
-class AmbiguousCreateValidationError(AmbiguousCreateError, ResponseValidationError):
+class _AmbiguousCreateValidationError(AmbiguousCreateError, ResponseValidationError):
     """A create that succeeded, with an answer in which no whole key could be read."""
 
 
-class AmbiguousCreateTooLargeError(AmbiguousCreateError, ResponseTooLargeError):
+class _AmbiguousCreateTooLargeError(AmbiguousCreateError, ResponseTooLargeError):
     """A create whose answer is too long to be read."""
 
 
 _AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = {
-    InternalServerResponseError: AmbiguousCreateInternalServerError,
-    OpenRouterDefaultError: AmbiguousCreateDefaultError,
-    UnexpectedRedirectError: AmbiguousCreateRedirectError,
-    ResponseValidationError: AmbiguousCreateValidationError,
-    ResponseTooLargeError: AmbiguousCreateTooLargeError,
+    InternalServerResponseError: _AmbiguousCreateInternalServerError,
+    OpenRouterDefaultError: _AmbiguousCreateDefaultError,
+    UnexpectedRedirectError: _AmbiguousCreateRedirectError,
+    ResponseValidationError: _AmbiguousCreateValidationError,
+    ResponseTooLargeError: _AmbiguousCreateTooLargeError,
 }
 
 

@@ -32,11 +32,6 @@ DOCUMENTED = {
 }
 
 
-def test_all_is_sorted() -> None:
-    """One order, so that two branches that add names do not collide by chance."""
-    assert openrouter_async.__all__ == sorted(set(openrouter_async.__all__))
-
-
 def test_all_is_the_public_namespace() -> None:
     """`__all__` names each public object that can be reached, and each of them can be."""
     reachable = {

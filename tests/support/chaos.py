@@ -17,7 +17,10 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Final, Literal, Self
+
+from support.listener import Listener
 
 Direction = Literal["up", "down"]
 Cut = Literal["reset", "truncate", "stall"]
@@ -140,11 +143,6 @@ class _Link:
     passed: Counter[Direction] = field(default_factory=Counter)
     stalled: bool = False
 
-    def abort(self, *, by_reset: bool) -> None:
-        """Close both sides at once."""
-        for writer in (self.client, self.server):
-            _abort(writer, by_reset=by_reset)
-
 
 class ChaosProxy:
     """Listens on the loopback address, and passes everything on to one upstream address."""
@@ -152,7 +150,6 @@ class ChaosProxy:
     def __init__(self, host: str, port: int, weather: Weather = _clear) -> None:
         """Prepare it; without a weather it is a plain proxy, whose `weather` may be set later."""
         self.weather = weather
-        self.port = 0
         self.did: Counter[str] = Counter()
         """Turns by the name of the fault they suffered, once they did, and all `connections`."""
         self.passed: Counter[Direction] = Counter()
@@ -160,6 +157,12 @@ class ChaosProxy:
         self.drawn: list[tuple[Turn, Fault]] = []
         """Every turn in the order in which they began, with the fault meant for it."""
         self._upstream = (host, port)
+        self._listener = Listener(self._serve)
+
+    @property
+    def port(self) -> int:
+        """The proxy's own port, once it was entered."""
+        return self._listener.port
 
     @property
     def url(self) -> str:
@@ -167,65 +170,51 @@ class ChaosProxy:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        await self._listener.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._listener.close()
-        for _tick in range(3):  # what was just accepted becomes a task first
-            await asyncio.sleep(0)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                raise outcome
-        await self._listener.wait_closed()
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.did["connections"] += 1
-        task = asyncio.create_task(self._serve(self.did["connections"], reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _serve(
-        self, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
+        await self._listener.__aexit__(kind, error, trace)
+
+    async def _serve(self, sock: socket.socket, number: int) -> None:
+        self.did["connections"] += 1
+        reader, writer = await asyncio.open_connection(sock=sock)
+        writers = [writer]
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._upstream)
-        except BaseException as error:
-            _abort(writer, by_reset=True)
-            await _closed(writer)
-            if isinstance(error, OSError):
-                return
-            raise
-        for each in (writer, up_writer):  # so that drained means handed to the system
-            each.transport.set_write_buffer_limits(high=0)
-        link = _Link(number, writer, up_writer)
-        try:
+            writers.append(up_writer)
+            link = _Link(number, writer, up_writer)
             await self._pass_both_ways(link, reader, up_reader)
+        except OSError:  # what one side suffers, the other does
+            for each in writers:
+                _reset(each)
         finally:
-            link.abort(by_reset=False)
-            await _closed(writer)
-            await _closed(up_writer)
+            for each in writers:
+                each.transport.abort()
+                with suppress(OSError):
+                    await each.wait_closed()
 
     async def _pass_both_ways(
         self, link: _Link, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader
     ) -> None:
+        for writer in (link.client, link.server):  # so that drained means handed to the system
+            writer.transport.set_write_buffer_limits(high=0)
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(link, "up", reader, link.server))
                 both.create_task(self._pump(link, "down", up_reader, link.client))
         except* _CutError as cuts:
             if any(isinstance(cut, _CutError) and cut.how == "reset" for cut in cuts.exceptions):
-                link.abort(by_reset=True)
-            else:
-                link.client.close()
-                link.server.close()
+                raise ConnectionResetError from None
+            link.client.close()
+            link.server.close()
         except* OSError:
-            link.abort(by_reset=True)
+            raise ConnectionResetError from None
 
     async def _pump(
         self,
@@ -275,13 +264,8 @@ class ChaosProxy:
             link.stalled = True
 
 
-def _abort(writer: asyncio.StreamWriter, *, by_reset: bool) -> None:
+def _reset(writer: asyncio.StreamWriter) -> None:
     sock: socket.socket = writer.get_extra_info("socket")
-    if by_reset and sock.fileno() >= 0:
+    if sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        await writer.wait_closed()

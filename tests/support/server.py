@@ -12,11 +12,12 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import Final, Self
 
+from support.listener import Listener
 from support.steps import Handler, Step, reply
 from support.threads import in_thread
 from support.wire import ClientGoneError, Connection, NotHTTPError, Request
@@ -40,24 +41,30 @@ class _Server:
 
         Requests are answered by the script's steps in turn; once these are used up, by what
         `handler(request)` gives; without a handler, by `default`. `up_after`: seconds for which
-        the port refuses connections first; None: until `up()` is called.
+        the port refuses connections first; None: until `up()` is called. What a step or a handler
+        raises ends its connection, and is raised where the server is left.
         """
-        self.port = 0
         self.requests: list[Request] = []
         """The wire log, in the order in which requests had arrived whole."""
-        self.connections = 0
-        """Connections accepted so far, those whose TLS handshake failed included."""
         self.handshake_errors: list[str] = []
         """What went wrong in each failed TLS handshake."""
         self.garbage: list[bytes] = []
         """What came instead of HTTP; it is answered by a bare 400."""
-        self.errors: list[Exception] = []
-        """What steps and handlers raised; the first is raised again where the server is left."""
         self._steps = deque(steps)
         self._default = default
         self._handler = handler
         self._tls = tls
-        self._up_after = up_after
+        self._listener = Listener(self._serve, up_after)
+
+    @property
+    def port(self) -> int:
+        """The port, once the server was entered."""
+        return self._listener.port
+
+    @property
+    def connections(self) -> int:
+        """Connections accepted so far, those whose TLS handshake failed included."""
+        return self._listener.accepted
 
     def script(self, *steps: Step, default: Step | None = None) -> None:
         """Add steps to the end of the script, and replace the default if one is given."""
@@ -80,58 +87,11 @@ class _Server:
 
     def up(self) -> None:
         """Accept connections from now on, where the port has refused them; from any thread."""
-        self._loop.call_soon_threadsafe(self._up.set)
-
-    @asynccontextmanager
-    async def _running(self) -> AsyncIterator[None]:
-        """Hold a port and answer on it; at the end drop every connection, stalled ones too."""
-        self._loop = asyncio.get_running_loop()
-        self._up = asyncio.Event()
-        self._live: dict[asyncio.Task[None], socket.socket] = {}
-        with socket.socket() as listener:
-            listener.settimeout(0)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(("127.0.0.1", 0))  # refuses connections until it listens
-            self.port = listener.getsockname()[1]
-            if self._up_after == 0:
-                listener.listen(1024)
-                self._up.set()
-            accepting = asyncio.create_task(self._accept(listener))
-            try:
-                yield
-            finally:
-                await self._stop(accepting)
-
-    async def _stop(self, accepting: asyncio.Task[None]) -> None:
-        accepting.cancel()
-        await asyncio.wait({accepting})
-        for _ in range(3):  # a TLS transport younger than this cannot be aborted
-            await asyncio.sleep(0)
-        live = dict(self._live)
-        for task in live:
-            task.cancel()
-        await asyncio.gather(*live, return_exceptions=True)
-        for sock in live.values():
-            sock.close()  # of a task that had not begun
-
-    async def _accept(self, listener: socket.socket) -> None:
-        if not self._up.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._up_after):
-                    await self._up.wait()
-            listener.listen(1024)
-        while True:
-            sock, _ = await self._loop.sock_accept(listener)
-            # Otherwise the last bytes before a reset may never leave.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.connections += 1
-            task = asyncio.create_task(self._serve(sock, self.connections))
-            self._live[task] = sock
-            task.add_done_callback(self._live.pop)
+        self._listener.up()
 
     async def _serve(self, sock: socket.socket, number: int) -> None:
         try:
-            _, connection = await self._loop.connect_accepted_socket(
+            _, connection = await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: Connection(sock, number), sock, ssl=self._tls
             )
         except OSError as error:  # ssl.SSLError is one
@@ -167,9 +127,6 @@ class _Server:
         except asyncio.CancelledError:
             request.outcome = "stopped"
             raise
-        except Exception as error:  # noqa: BLE001 - raised again where the server is left
-            self.errors.append(error)
-            connection.ended = True
         else:
             request.outcome = "done"
             connection.ended |= (request.header("Connection") or "").lower() == "close"
@@ -178,10 +135,6 @@ class _Server:
         if self._steps:
             return self._steps.popleft()
         return self._default if self._handler is None else self._handler(request)
-
-    def _raise_first_error(self) -> None:
-        if self.errors:
-            raise self.errors[0]
 
     def _check_time(self, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -193,16 +146,16 @@ class ScriptedServer(_Server):
     """The server on the running loop, as an async context manager."""
 
     async def __aenter__(self) -> Self:
-        self._manager = self._running()
-        await self._manager.__aenter__()
+        await self._listener.__aenter__()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        await self._manager.__aexit__(None, None, None)
-        if kind is None:
-            self._raise_first_error()
+        await self._listener.__aexit__(kind, error, trace)
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
         """Wait until a condition holds; AssertionError after so many seconds."""
@@ -219,19 +172,20 @@ class ScriptedServer(_Server):
 class ThreadedServer(_Server):
     """The same server in a thread of its own, for the blocking client and for subprocesses."""
 
-    _thread: AbstractContextManager[None]
+    _thread: AbstractContextManager[Listener]
 
     def __enter__(self) -> Self:
-        self._thread = in_thread(self._running())
+        self._thread = in_thread(self._listener)
         self._thread.__enter__()
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
-        self._thread.__exit__(None, None, None)
-        if kind is None:
-            self._raise_first_error()
+        self._thread.__exit__(kind, error, trace)
 
     def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
         """Wait until a condition holds; AssertionError after so many seconds."""
