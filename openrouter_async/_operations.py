@@ -106,6 +106,8 @@ class Operation(Generic[In, Out]):
         default=attrs.Factory(lambda self: f"api_keys.{self.name}", takes_self=True)
     )
     """The client's method, such as `api_keys.get`."""
+    command: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
+    """The command of `openrouter-keys`."""
     parameters: tuple[Parameter, ...] = attrs.field(
         init=False, default=attrs.Factory(_parameters_of, takes_self=True)
     )
@@ -276,12 +278,12 @@ DELETE: Final[Operation[OneKey, DeleteKeysResponse]] = Operation(
 CURRENT: Final[Operation[Nothing, GetCurrentKeyResponse]] = Operation(
     name="get_current_key_metadata", method="GET", path="/key", takes=Nothing,
     returns=GetCurrentKeyResponse, success=200, retry=RetryClass.READ,
-    doc="Describe the key that makes the request.",
+    doc="Describe the key that makes the request.", command="whoami",
 )  # fmt: skip
 LIST_WORKSPACES: Final[Operation[ListWorkspaces, ListWorkspacesResponse]] = Operation(
     name="list_workspaces", method="GET", path="/workspaces", takes=ListWorkspaces,
     returns=ListWorkspacesResponse, success=200, retry=RetryClass.READ,
-    doc="List one page of workspaces.", call="workspaces.list",
+    doc="List one page of workspaces.", call="workspaces.list", command="workspaces",
 )  # fmt: skip
 
 OPERATIONS: Final[tuple[Operation[Any, Any], ...]] = (
