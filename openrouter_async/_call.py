@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
 
 from openrouter_async._converter import hash_seen_in
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
@@ -20,16 +20,15 @@ from openrouter_async._retry import (
     Clock,
     Condition,
     RetryBudget,
+    SendError,
     SystemClock,
     Verdict,
     back_off,
     condition_of_reply,
-    condition_of_trouble,
     drive,
     verdict,
 )
 from openrouter_async._settings import Settings, checked_key
-from openrouter_async._transport import Attempt, SendError, Transport
 from openrouter_async.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -43,6 +42,9 @@ from openrouter_async.errors import (
 )
 from openrouter_async.models import DeleteKeysResponse
 from openrouter_async.secret import Secret
+
+if TYPE_CHECKING:
+    from openrouter_async._transport import Transport
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -112,15 +114,16 @@ class Core:
             given = await given
         if not isinstance(given, (str, Secret)):
             raise ConfigurationError("the api_key function must give a str or Secret")
-        return checked_key(Secret(given))
+        given = Secret(given)  # what a traceback may show from here on
+        return checked_key(given)
 
     async def take_slot(self, seconds: float) -> asyncio.Semaphore:
         """Wait for a connection slot, `seconds` at most; raises `TimeoutError`."""
         slots = self._slots
-        if slots.locked():
-            async with asyncio.timeout(seconds):
-                await slots.acquire()
-        else:
+        if not slots.locked():
+            await slots.acquire()
+            return slots
+        async with asyncio.timeout(seconds):
             await slots.acquire()
         return slots
 
@@ -148,6 +151,7 @@ class Call(Generic[In, Out]):
     ) -> None:
         self._core = core
         self._clock = core.clock
+        self._is_create = operation.retry is RetryClass.CREATE
         self._operation = operation
         self._given = given
         self._settings = settings
@@ -194,7 +198,7 @@ class Call(Generic[In, Out]):
     async def _exchange(self) -> Reply:
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
-        attempt = Attempt()
+        attempt = core.transport.attempt()
         try:
             slots = await core.take_slot(self._time_left())
             try:
@@ -214,8 +218,7 @@ class Call(Generic[In, Out]):
         except TimeoutError:
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
-            condition = condition_of_trouble(error.trouble)
-            failure = AttemptError(APIConnectionError(str(error)), condition)
+            failure = AttemptError(APIConnectionError(str(error)), error.condition)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
             if self._is_create and attempt.sent:
                 self._warn_of_lost_create(interruption)
@@ -314,10 +317,6 @@ class Call(Generic[In, Out]):
         error.operation = self._operation.name
         error.attempts = self._attempts
         return error
-
-    @property
-    def _is_create(self) -> bool:
-        return self._operation.retry is RetryClass.CREATE
 
     def _time_left(self) -> float:
         return self._deadline - self._clock.time()

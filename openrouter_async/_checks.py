@@ -6,7 +6,6 @@ since people do pass keys where hashes belong.
 
 from __future__ import annotations
 
-import math
 import re
 import uuid
 from collections.abc import Mapping
@@ -42,11 +41,13 @@ def text(parameter: str, value: object) -> str:
         refuse(parameter, "a str of at least 1 character")
     if _CONTROL.search(value):
         refuse(parameter, "a str without control characters")
-    return value
+    return str.__str__(value)  # a subclass cannot be encoded
 
 
 def identifier(parameter: str, value: object) -> str:
-    """Check a workspace's id; a `uuid.UUID` will do."""
+    """Check a workspace's id, which becomes part of a URL; a `uuid.UUID` will do."""
+    if isinstance(value, str) and looks_like_key(value):
+        refuse(parameter, "a workspace's id, not a key: it would be sent in a URL and logged")
     return str(value) if isinstance(value, uuid.UUID) else text(parameter, value)
 
 
@@ -69,9 +70,9 @@ def usd(parameter: str, value: object) -> float:
     """Check an amount; NaN and infinity would make an unlimited key."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         refuse(parameter, "a number of USD, or None for no limit")
-    if not 0 <= value <= _LARGEST_AMOUNT or math.isnan(value):
+    if not 0 <= value <= _LARGEST_AMOUNT:
         refuse(parameter, "a finite number of USD of at least 0, or None for no limit")
-    return value
+    return int(value) if isinstance(value, int) else float(value)  # NumPy's float is a subclass
 
 
 _LARGEST_AMOUNT: Final = 1e15
@@ -88,9 +89,12 @@ def whole_number(parameter: str, value: object) -> int:
     """Check a count of at least 0; digits in a str pass, since older descriptions say str."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
         return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_MANY:
         refuse(parameter, "an integer of at least 0")
-    return value
+    return int(value)
+
+
+_TOO_MANY: Final = 10**15
 
 
 def page_size(parameter: str, value: object) -> int:
@@ -132,4 +136,7 @@ def external(parameter: str, value: object) -> dict[str, str]:
     plain = key.reveal() if isinstance(key, Secret) else key
     if not isinstance(plain, str) or len(plain) < _EXTERNAL_KEY_LENGTH:
         refuse(f"{parameter}.api_key", f"a str of at least {_EXTERNAL_KEY_LENGTH} characters")
-    return {"user": text(f"{parameter}.user", given["user"]), "api_key": plain}
+    return {
+        "user": text(f"{parameter}.user", given["user"]),
+        "api_key": text(f"{parameter}.api_key", plain),
+    }

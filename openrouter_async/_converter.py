@@ -1,12 +1,9 @@
 """From JSON bytes to records and back; the attrs classes in `models` are the only schema.
 
 Two roads read an answer. The fast one is msgspec, straight into the classes; it takes only
-documents that are exactly right. The careful one is cattrs with strict hooks; it says what is
-wrong and where, never the value, and takes over whenever the fast one declines. They agree on
-every document that the fast road takes.
-
-The hooks are strict because a coercion would lie (`"false"` is not true, `null` is no name), and
-open because the service drifts (ints are floats, unknown fields and words pass).
+documents that are exactly right. The careful one, in `_careful`, says what is wrong and where,
+never the value, and takes over whenever the fast one declines. They agree on every document that
+the fast road takes.
 """
 
 from __future__ import annotations
@@ -14,180 +11,40 @@ from __future__ import annotations
 import json
 import math
 import re
-import typing
 from collections.abc import Callable
-from datetime import UTC, datetime
-from types import UnionType
-from typing import Any, Final, TypeVar, cast, get_args, get_origin
+from datetime import UTC
+from functools import cache
+from typing import Any, Final, TypeVar, cast
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.cols import list_structure_factory
-from cattrs.gen import make_dict_structure_fn
 
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import (
     APIKey,
     CreateKeysResponse,
     DeleteKeysResponse,
-    External,
     GetKeyResponse,
     LenientListResponse,
     ListResponse,
-    RateLimit,
-    Timestamp,
     UpdateKeysResponse,
 )
 
 T = TypeVar("T")
 
-_JSON_NAMES: Final[dict[type, str]] = {
-    dict: "an object", list: "a list", str: "a string", bool: "a boolean",
-    int: "a number", float: "a number", type(None): "null",
-}  # fmt: skip
-
-
-class _MismatchError(Exception):
-    """A value is not what its field says; carries no value."""
-
-    def __init__(self, expected: str, value: object = ...) -> None:
-        got = _JSON_NAMES.get(type(value))
-        super().__init__(f"expected {expected}" + (f", got {got}" if got else ""))
-
-
-def _number(value: object, _: object) -> float:
-    if type(value) is not float and type(value) is not int:
-        raise _MismatchError("a number", value)
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise _MismatchError("a finite number")
-    return number
-
-
-def _integer(value: object, _: object) -> int:
-    if type(value) is float and value.is_integer():
-        return int(value)
-    if type(value) is not int:
-        raise _MismatchError("an integer", value)
-    return value
-
-
-def _boolean(value: object, _: object) -> bool:
-    if type(value) is not bool:
-        raise _MismatchError("a boolean", value)
-    return value
-
-
-def _string(value: object, _: object) -> str:
-    if type(value) is not str:
-        raise _MismatchError("a string", value)
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise _MismatchError("a string of whole characters")
-    return value
-
-
-def _timestamp(value: object, _: object) -> datetime:
-    if type(value) is not str:
-        raise _MismatchError("a timestamp", value)
-    try:
-        moment: datetime = msgspec.convert(value, Timestamp)
-        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        problem = _MismatchError("an ISO 8601 timestamp with a zone")
-    raise problem
-
-
-def _rate_limit(value: object, _: object) -> RateLimit | float | None:
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return _CONVERTER.structure(as_object(value), RateLimit)
-    return _number(value, None)
-
-
-def _object_hook(cls: type[T], converter: cattrs.BaseConverter) -> Callable[[Any, Any], T]:
-    structure = make_dict_structure_fn(cls, converter)
-
-    def hook(value: Any, type_: Any) -> T:
-        if type(value) is not dict:
-            raise _MismatchError("an object", value)
-        return structure(value, type_)
-
-    return hook
-
-
-_LIST: Final[Any] = list
-
-
-def _list_hook(type_: Any, converter: cattrs.Converter) -> Callable[[Any, Any], list[Any]]:
-    structure = list_structure_factory(type_, converter)
-
-    def hook(value: Any, given: Any) -> list[Any]:
-        if type(value) is not list:
-            raise _MismatchError("a list", value)
-        return list(structure(value, given))
-
-    return hook
-
-
-def _make_converter() -> cattrs.Converter:
-    converter = cattrs.Converter(detailed_validation=True)
-    converter.register_structure_hook_factory(attrs.has, _object_hook)
-    converter.register_structure_hook_factory(lambda type_: get_origin(type_) is _LIST, _list_hook)
-    converter.register_structure_hook(float, _number)
-    converter.register_structure_hook(int, _integer)
-    converter.register_structure_hook(bool, _boolean)
-    converter.register_structure_hook(str, _string)
-    converter.register_structure_hook(datetime, _timestamp)
-    converter.register_structure_hook_func(
-        lambda type_: type(type_) in (UnionType, typing.Union) and RateLimit in get_args(type_),
-        _rate_limit,
-    )
-    converter.register_unstructure_hook(
-        datetime, lambda moment: moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    )
-    converter.register_unstructure_hook(
-        CreateKeysResponse, lambda created: {"data": converter.unstructure(created.data)}
-    )
-    converter.register_unstructure_hook(External, lambda external: {"user": external.user})
-    return converter
-
-
-_CONVERTER: Final = _make_converter()
-
 
 def to_dict(model: Any) -> dict[str, Any]:
     """Turn a record or response into JSON-ready data, without secrets; timestamps end in `Z`."""
-    return cast("dict[str, Any]", _CONVERTER.unstructure(model))
+    from openrouter_async import _careful
+
+    return _careful.unstructure(model)
 
 
 def structure(type_: type[T], document: Any) -> T:
     """Turn parsed JSON into `type_`; raises `ResponseValidationError` that names the path."""
-    try:
-        return _CONVERTER.structure(document, type_)
-    except Exception as error:  # noqa: BLE001  # whatever cattrs raises is a mismatch
-        problem = ResponseValidationError("; ".join(_explain(error)[:_MOST_PROBLEMS]))
-    raise problem
+    from openrouter_async import _careful
 
-
-_MOST_PROBLEMS: Final = 3
-
-
-def _explain(error: Exception) -> list[str]:
-    if not isinstance(error, cattrs.BaseValidationError):
-        return [_describe(error, None)]
-    lines = cattrs.transform_error(error, path="answer", format_exception=_describe)
-    return [": ".join(reversed(line.split(" @ "))) for line in lines]
-
-
-def _describe(error: BaseException, _: object) -> str:
-    if isinstance(error, KeyError):
-        return "missing"
-    return str(error) if isinstance(error, _MismatchError) else "cannot be read"
+    return _careful.structure(type_, document)
 
 
 def parse_json(body: bytes) -> Any:
@@ -218,34 +75,49 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-_FAST: Final[dict[Any, Callable[[bytes], Any]]] = {
-    type_: msgspec.json.Decoder(type_).decode
-    for type_ in (ListResponse, GetKeyResponse, UpdateKeysResponse)
-}
+@attrs.frozen(kw_only=True)
+class _Created:
+    """A create's answer as it is on the wire, for msgspec, which ignores converters and aliases."""
+
+    data: APIKey
+    key: str = attrs.field(repr=False)
+
+
+_EXACT: Final = (ListResponse, GetKeyResponse, UpdateKeysResponse, _Created)
+"""What the fast road reads."""
+
+
+@cache
+def _decoder(type_: Any) -> Callable[[bytes], Any]:
+    return msgspec.json.Decoder(type_).decode
 
 
 def _fast(type_: type[T], body: bytes) -> T | None:
     """Take the fast road; None when it declines."""
-    decode_fast = _FAST.get(type_)
-    if decode_fast is None:
+    if type_ not in _EXACT:
         return None
+    exactly: Any = type_
     try:
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings that it skips
-        response = decode_fast(body)
+        response: Any = _decoder(exactly)(body)
     except (ValueError, RecursionError):
         return None
     keys: list[APIKey] = response.data if type_ is ListResponse else [response.data]
-    return response if all(map(_in_utc, keys)) else None
+    return response if _in_utc(keys) else None
 
 
-def _in_utc(key: APIKey) -> bool:
-    return (
-        key.created_at.tzinfo is UTC
-        and (key.last_used_at is None or key.last_used_at.tzinfo is UTC)
-        and (key.updated_at is None or key.updated_at.tzinfo is UTC)
-        and (key.expires_at is None or key.expires_at.tzinfo is UTC)
-    )
+def _in_utc(keys: list[APIKey]) -> bool:
+    """Say whether every timestamp came in UTC; msgspec takes other zones as they are."""
+    for key in keys:
+        if (
+            key.created_at.tzinfo is not UTC
+            or ((moment := key.updated_at) is not None and moment.tzinfo is not UTC)
+            or ((moment := key.last_used_at) is not None and moment.tzinfo is not UTC)
+            or ((moment := key.expires_at) is not None and moment.tzinfo is not UTC)
+        ):
+            return False
+    return True
 
 
 def decode(type_: type[T], body: bytes) -> T:
@@ -262,12 +134,15 @@ def _created(body: bytes) -> CreateKeysResponse:
 
     The key stands beside `data`; one guide of the service has it inside, so both are read.
     """
+    whole = _fast(_Created, body)
+    if whole is not None and whole.key:
+        return CreateKeysResponse(data=whole.data, key=whole.key)
     document: Any = None
     record: APIKey | None = None
     problem: ResponseValidationError | None = None
     try:
         document = parse_json(body)
-        record = structure(CreateKeysRecord, document).data
+        record = structure(_CreatedRecord, document).data
     except ResponseValidationError as error:
         problem = error.with_traceback(None)
     outer = as_object(document)
@@ -281,7 +156,7 @@ def _created(body: bytes) -> CreateKeysResponse:
 
 
 @attrs.frozen(kw_only=True)
-class CreateKeysRecord:
+class _CreatedRecord:
     """The part of a create's answer that is no secret."""
 
     data: APIKey

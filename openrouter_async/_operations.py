@@ -134,7 +134,8 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
         passed = getattr(given, parameter.name)
-        if passed is OMITTED or (passed is None and parameter.none_is_omitted):
+        absent = passed is OMITTED and not parameter.required
+        if absent or (passed is None and parameter.none_is_omitted):
             continue
         as_null = passed is None and parameter.nullable
         value: Any = None if as_null else parameter.check(parameter.name, passed)

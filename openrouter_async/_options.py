@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypedDict
 
@@ -15,7 +15,7 @@ def _positive(_: RetryConfig, attribute: attrs.Attribute[float], value: float) -
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
-        or not (math.isfinite(value) and value >= 0)
+        or not 0 <= value <= sys.float_info.max
     ):
         raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0")
 
@@ -25,11 +25,11 @@ def _statuses(value: Iterable[int] | None) -> frozenset[int]:
         return frozenset()
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ConfigurationError("status_codes must be a collection of integers such as {409, 425}")
-    statuses = frozenset(value)
+    statuses = list(value)
     for status in statuses:
         if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
             raise ConfigurationError("status_codes must be integers from 400 to 599")
-    return statuses
+    return frozenset(statuses)
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +63,8 @@ class RetryConfig:
         attempts = self.max_attempts
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise ConfigurationError("max_attempts must be an integer of at least 1")
+        if not isinstance(self.retry_connection_errors, bool):
+            raise ConfigurationError("retry_connection_errors must be a bool")
         if self.exponent < 1:
             raise ConfigurationError("exponent must be at least 1")
 

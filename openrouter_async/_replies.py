@@ -7,11 +7,11 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import attrs
+import msgspec
 
 from openrouter_async import _converter
 from openrouter_async._converter import as_object
@@ -24,7 +24,7 @@ from openrouter_async.errors import (
     ResponseValidationError,
     UnexpectedRedirectError,
 )
-from openrouter_async.secret import Secret, scrub
+from openrouter_async.secret import MASK, Secret, scrub
 
 Out = TypeVar("Out")
 
@@ -54,7 +54,7 @@ def interpret(operation: Operation[Any, Out], reply: Reply, *known: Secret) -> O
 
     `known` are secrets to mask in an error's texts, whatever their shape.
     """
-    if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+    if not 200 <= reply.status < 300:
         raise error_of(reply, *known)
     if reply.too_large:
         raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
@@ -62,9 +62,25 @@ def interpret(operation: Operation[Any, Out], reply: Reply, *known: Secret) -> O
         return _converter.decode(operation.returns, reply.body)
     except ResponseValidationError as error:
         problem = error.message
-    if reply.truncated:
+    if is_cut(reply):
         problem = "the answer ends too early"
     raise _unreadable(ResponseValidationError(problem), reply, *known)
+
+
+def is_cut(reply: Reply) -> bool:
+    """Say whether an answer ends too early: its connection did, or its JSON.
+
+    Where the service announces too short a length, only the JSON tells.
+    """
+    return not reply.too_large and (reply.truncated or _is_cut_json(reply.body))
+
+
+def _is_cut_json(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        return bool(body.strip()) and "truncated" in str(error)
+    return False
 
 
 def _unreadable(
@@ -97,7 +113,20 @@ def error_of(reply: Reply, *known: Secret) -> OpenRouterError:
 
 
 def _text(value: object, *known: Secret) -> str | None:
-    return scrub(value, *known) if isinstance(value, str) else None
+    return _shown(value, *known) if isinstance(value, str) else None
+
+
+def _shown(text: str, *known: Secret) -> str:
+    """Make a text fit for logs and terminals: keys are masked, what cannot be encoded replaced."""
+    return scrub(text.encode(errors="replace").decode(), *known)
+
+
+def _shown_body(body: bytes, *known: Secret) -> str:
+    return scrub(_KEY_FIELD.sub(rf"\1{MASK}", body.decode(errors="replace")), *known)
+
+
+_KEY_FIELD: Final = re.compile(r'("key"\s*:\s*")[^"]+')
+"""A new key in an answer that cannot be read, even if it is cut or looks like no key."""
 
 
 def _class_of(status: int) -> type[OpenRouterError]:
@@ -118,14 +147,13 @@ def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
     return {
         "status_code": reply.status,
         "headers": {
-            name.lower(): scrub(value, *known)
+            name.lower(): _shown(value, *known)
             for name, value in headers.items()
             if name.lower() not in _HIDDEN_HEADERS
         },
-        "request_id": scrub(headers.get("X-Generation-Id") or headers.get("cf-ray") or "", *known)
-        or None,
+        "request_id": _text(headers.get("X-Generation-Id") or headers.get("cf-ray"), *known),
         "retry_after": retry_after(reply),
-        "body": scrub(reply.body.decode(errors="replace"), *known)[:_LONGEST_BODY],
+        "body": _shown_body(reply.body, *known)[:_LONGEST_BODY],
     }
 
 
@@ -136,18 +164,26 @@ def _parse(body: bytes) -> dict[str, Any]:
         return {}
 
 
-def _scrubbed(value: Any, *known: Secret) -> Any:
+_DEEPEST: Final = 20
+
+
+def _scrubbed(value: Any, *known: Secret, depth: int = _DEEPEST) -> Any:
+    """Copy JSON with keys masked; what is nested too deep to be copied or pickled is left out."""
     if isinstance(value, str):
-        return scrub(value, *known)
+        return _shown(value, *known)
+    if isinstance(value, (dict, list)) and not depth:
+        return None
     if isinstance(value, dict):
-        members = as_object(value).items()
-        return {scrub(name, *known): _scrubbed(member, *known) for name, member in members}
+        return {
+            _shown(name, *known): _scrubbed(member, *known, depth=depth - 1)
+            for name, member in as_object(value).items()
+        }
     if isinstance(value, list):
-        return [_scrubbed(item, *known) for item in value]
+        return [_scrubbed(item, *known, depth=depth - 1) for item in value]
     return value
 
 
-_SECONDS: Final = re.compile(r"\s*(\d{1,12}(?:\.\d{0,6})?)\s*")
+_SECONDS: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{0,6})?)\s*")
 _LONGEST_DATE: Final = 64
 
 
@@ -166,6 +202,8 @@ def retry_after(reply: Reply) -> float | None:
         return float(seconds[1])
     if len(value) > _LONGEST_DATE:
         return None
+    from email.utils import parsedate_to_datetime  # rarely needed, and slow to load
+
     try:
         moment = parsedate_to_datetime(value)
         wait = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - reply.received_at

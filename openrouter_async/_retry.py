@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from openrouter_async._operations import RetryClass
 from openrouter_async._options import RetryConfig
-from openrouter_async._replies import Reply
-from openrouter_async._transport import Trouble
+from openrouter_async._replies import Reply, is_cut
 from openrouter_async.errors import OpenRouterError
 
 if TYPE_CHECKING:
@@ -82,24 +82,12 @@ _UNAVAILABLE: Final = {408, 502, 503, 504}
 _DEFINITE: Final = {501, 505, 506, 508, 511}
 _PLAIN_REDIRECTS: Final = {301, 302, 303, 307, 308}
 
-_BY_TROUBLE: Final = {
-    Trouble.REFUSED: Condition.REFUSED,
-    Trouble.UNKNOWN_HOST: Condition.UNKNOWN_HOST,
-    Trouble.UNTRUSTED: Condition.UNTRUSTED,
-    Trouble.NO_ANSWER: Condition.NO_ANSWER,
-    Trouble.MALFORMED: Condition.MALFORMED,
-}
-
-
-def condition_of_trouble(trouble: Trouble) -> Condition:
-    return _BY_TROUBLE[trouble]
-
 
 def condition_of_reply(reply: Reply) -> Condition:
     """Name the row for an answer that did not give a result."""
     status = reply.status
     if status < HTTPStatus.MULTIPLE_CHOICES:
-        return Condition.TRUNCATED if reply.truncated else Condition.UNREADABLE
+        return Condition.TRUNCATED if is_cut(reply) else Condition.UNREADABLE
     if status < HTTPStatus.BAD_REQUEST:
         plain = status in _PLAIN_REDIRECTS and "Location" in reply.headers
         return Condition.REDIRECT if plain else Condition.ODD_REDIRECT
@@ -110,6 +98,14 @@ def condition_of_reply(reply: Reply) -> Condition:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR or status in _DEFINITE:
         return Condition.DEFINITE
     return Condition.SERVER_ERROR
+
+
+class SendError(Exception):
+    """There is no answer that could be read; the message has nothing of the request in it."""
+
+    def __init__(self, condition: Condition, message: str) -> None:
+        super().__init__(message)
+        self.condition = condition
 
 
 class AttemptError(Exception):
@@ -158,10 +154,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real thing: the running loop's clock."""
+    """The real thing."""
 
     def time(self) -> float:
-        return asyncio.get_running_loop().time()
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import re
+import sys
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -81,7 +81,7 @@ def checked_seconds(name: str, value: object) -> float:
     """Check a time-out in seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ConfigurationError(f"{name} must be a number of seconds")
-    if not (math.isfinite(value) and value > 0):
+    if not 0 < value <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a finite number of seconds above 0")
     return value
 
@@ -97,7 +97,7 @@ def checked_url(url: object, *, allow_insecure_http: bool) -> str:
         parts = urlsplit("")
     if parts.scheme not in ("https", "http") or not parts.hostname:
         raise ConfigurationError("server_url must start with https:// and name a host")
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+    if parts.username is not None or "?" in url or "#" in url:
         raise ConfigurationError("server_url must have no user, password, query or fragment")
     if parts.scheme == "http" and not (allow_insecure_http or _is_loopback(parts.hostname)):
         raise ConfigurationError(

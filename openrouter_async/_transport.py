@@ -7,7 +7,7 @@ retry table's words, and whether the request may have reached the service.
 from __future__ import annotations
 
 import asyncio
-import enum
+import io
 import os
 import platform
 import time
@@ -21,6 +21,7 @@ from yarl import URL
 
 from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
+from openrouter_async._retry import Condition, SendError
 from openrouter_async._version import __version__
 from openrouter_async.errors import ClientClosedError, WrongLoopError
 from openrouter_async.secret import Secret
@@ -45,24 +46,6 @@ _HEADERS: Final = {
 _INHERITED: Final[list[aiohttp.BaseConnector]] = []
 
 
-class Trouble(enum.Enum):
-    """Why there is no answer."""
-
-    REFUSED = "refused"
-    UNKNOWN_HOST = "unknown host"
-    UNTRUSTED = "untrusted"
-    NO_ANSWER = "no answer"
-    MALFORMED = "malformed"
-
-
-class SendError(Exception):
-    """There is no answer that could be read."""
-
-    def __init__(self, trouble: Trouble, message: str) -> None:
-        super().__init__(message)
-        self.trouble = trouble
-
-
 class _Request(aiohttp.ClientRequest):
     """A request that knows whether it began to leave."""
 
@@ -81,48 +64,59 @@ class Attempt:
     aiohttp does not know: its own silent repeat of GET and DELETE never happens.
     """
 
-    __slots__ = ("key", "sent")
+    __slots__ = ("_request", "key")
 
     def __init__(self) -> None:
         self.key = Secret("")
-        self.sent = False
+        self._request: aiohttp.ClientRequest | None = None
+
+    @property
+    def sent(self) -> bool:
         """Whether the request may have reached the service."""
+        return isinstance(self._request, _Request) and self._request.sent
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
+        self._request = request
         request.headers[hdrs.AUTHORIZATION] = f"Bearer {self.key.reveal()}"
         try:
             return await handler(request)
         except (aiohttp.ClientError, OSError) as error:
-            failure = _explain(error, request.url)
-        finally:
-            self.sent = isinstance(request, _Request) and request.sent
+            failure = _explain(error, request.url, sent=self.sent)
         raise failure
 
 
-def _explain(error: Exception, url: URL) -> SendError:  # noqa: PLR0911  # one row a kind
+def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
     """Say what an exception of aiohttp means, in words without anything of the request."""
     place = f"{url.host}:{url.port}"
+    if not sent:
+        return _explain_not_sent(error, place)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return SendError(Condition.MALFORMED, f"{place} did not answer in HTTP")
+    return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
+
+
+def _explain_not_sent(error: Exception, place: str) -> SendError:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return SendError(Trouble.UNKNOWN_HOST, f"unknown host {url.host}")
+            return SendError(Condition.UNKNOWN_HOST, f"unknown host {error.host}")
         case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | SSLError():
             reason = _tls_reason(error)
-            return SendError(Trouble.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
+            return SendError(Condition.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
         case aiohttp.ClientHttpProxyError():
-            trouble = Trouble.REFUSED if error.status >= _SERVER_FAILED else Trouble.UNTRUSTED
+            trouble = Condition.REFUSED if error.status >= _SERVER_FAILED else Condition.UNTRUSTED
             return SendError(trouble, f"the proxy refused to connect (status {error.status})")
+        case aiohttp.ClientResponseError():
+            return SendError(Condition.UNTRUSTED, "the proxy did not answer in HTTP")
         case aiohttp.ClientProxyConnectionError():
-            return SendError(Trouble.REFUSED, "cannot connect to the proxy")
+            return SendError(Condition.REFUSED, "cannot connect to the proxy")
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno
             reason = os.strerror(number) if number else type(error.os_error).__name__
-            return SendError(Trouble.REFUSED, f"cannot connect to {place}: {reason}")
-        case aiohttp.ClientResponseError():
-            return SendError(Trouble.MALFORMED, f"{place} did not answer in HTTP")
+            return SendError(Condition.REFUSED, f"cannot connect to {place}: {reason}")
         case _:
-            return SendError(Trouble.NO_ANSWER, f"the connection to {place} broke")
+            return SendError(Condition.REFUSED, f"cannot connect to {place}")
 
 
 _SERVER_FAILED: Final = 500
@@ -153,6 +147,10 @@ class Transport:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self.closed = False
 
+    def attempt(self) -> Attempt:
+        """Begin an attempt: the caller sets its `key`, and learns from it whether it was `sent`."""
+        return Attempt()
+
     async def send(
         self,
         request: Request,
@@ -180,7 +178,7 @@ class Transport:
             ) as response:
                 return await _read(response)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
-            failure = _explain(error, url)
+            failure = _explain(error, url, sent=attempt.sent)
         if self.closed:
             raise ClientClosedError("the client was closed during the call")
         raise failure
@@ -268,20 +266,18 @@ def _json_payload(body: bytes) -> aiohttp.BytesPayload:
 
 async def _read(response: aiohttp.ClientResponse) -> Reply:
     bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
-    chunks: list[bytes] = []
-    size = 0
+    body = io.BytesIO()  # no local has a piece of it, which a traceback with locals would show
     truncated = False
     try:
-        while size <= bound and (chunk := await response.content.readany()):
-            chunks.append(chunk)
-            size += len(chunk)
+        while body.tell() <= bound and body.write(await response.content.readany()):
+            pass
     except (aiohttp.ClientError, OSError):
         truncated = True
     return Reply(
         status=response.status,
         headers=response.headers,
-        body=b"".join(chunks)[:bound],
+        body=body.getvalue()[:bound],
         truncated=truncated,
-        too_large=size > bound,
+        too_large=body.tell() > bound,
         received_at=time.time(),
     )

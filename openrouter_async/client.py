@@ -21,7 +21,6 @@ from openrouter_async._settings import (
     checked_url,
     headers_from,
 )
-from openrouter_async._transport import Transport
 from openrouter_async.api_keys import APIKeys
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.secret import Secret
@@ -124,6 +123,8 @@ class AsyncOpenRouter:
             raise ConfigurationError("ssl must be an ssl.SSLContext")
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError("on_attempt must be callable")
+        from openrouter_async._transport import Transport  # brings aiohttp, most of the import time
+
         transport = Transport(proxy=proxy, ssl=ssl, trust_env=trust_env, connector=connector)
         core = Core(
             key=api_key,

@@ -44,7 +44,9 @@ class Secret:
         """Compare in constant time; a `Secret` never equals a `str`."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__value.encode(), other.__value.encode())
+        # Compared as bytes, since compare_digest takes no other than ASCII text.
+        mine = self.__value.encode(errors="surrogatepass")
+        return hmac.compare_digest(mine, other.__value.encode(errors="surrogatepass"))
 
     def __copy__(self) -> Secret:
         return self
@@ -54,6 +56,9 @@ class Secret:
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a Secret cannot be pickled: store reveal() where secrets belong")
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a Secret has no state to store: store reveal() where secrets belong")
 
 
 def scrub(text: str, *known: Secret) -> str:

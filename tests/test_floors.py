@@ -15,7 +15,7 @@ MODULES = {
 # A new module gets its name here, on the lowest floor where it can stand.
 STOREYS = [
     ["_omitted", "_options", "_version", "errors", "models", "secret"],  # 0, words
-    ["_checks", "_converter", "_operations", "_replies", "_settings"],  # 1, meaning: no I/O
+    ["_careful", "_checks", "_converter", "_operations", "_replies", "_settings"],  # 1, meaning: no I/O
     ["_retry", "_transport"],  # 2, the wire
     ["_call"],  # 3, one call
     ["audit", "bulk", "paging", "provisioning"],  # 4, many calls
