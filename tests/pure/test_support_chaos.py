@@ -201,7 +201,7 @@ async def test_leaving_ends_stalls_and_waits(server: ScriptedServer) -> None:
         waiting = [asyncio.create_task(talk(proxy.port)) for _ in range(3)]
         await server.until(lambda: len(proxy.drawn) == 3)
         start = time.monotonic()
-    assert time.monotonic() - start < 0.2
+    assert time.monotonic() - start < 1
     await asyncio.gather(*waiting)
 
 

@@ -149,7 +149,7 @@ async def test_stalled_tls_server_can_be_left() -> None:
             await server.until(lambda: server.connections == 2)
             assert server.requests[0].outcome == "open"
             start = time.monotonic()
-        assert time.monotonic() - start < 0.3
+        assert time.monotonic() - start < 1
         with pytest.raises(aiohttp.ClientError):
             await answer.read()
         silent.close()

@@ -190,12 +190,17 @@ class ChaosProxy:
             writers.append(up_writer)
             link = _Link(number, writer, up_writer)
             await self._pass_both_ways(link, reader, up_reader)
+        except _CutError as cut:
+            end = _reset if cut.how == "reset" else asyncio.StreamWriter.close
+            for each in writers:
+                end(each)
         except OSError:  # what one side suffers, the other does
             for each in writers:
                 _reset(each)
         finally:
             for each in writers:
-                each.transport.abort()
+                _abort(each)
+            for each in writers:
                 with suppress(OSError):
                     await each.wait_closed()
 
@@ -204,17 +209,16 @@ class ChaosProxy:
     ) -> None:
         for writer in (link.client, link.server):  # so that drained means handed to the system
             writer.transport.set_write_buffer_limits(high=0)
+        pumps = [
+            asyncio.create_task(self._pump(link, "up", reader, link.server)),
+            asyncio.create_task(self._pump(link, "down", up_reader, link.client)),
+        ]
         try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(link, "up", reader, link.server))
-                both.create_task(self._pump(link, "down", up_reader, link.client))
-        except* _CutError as cuts:
-            if any(isinstance(cut, _CutError) and cut.how == "reset" for cut in cuts.exceptions):
-                raise ConnectionResetError from None
-            link.client.close()
-            link.server.close()
-        except* OSError:
-            raise ConnectionResetError from None
+            await asyncio.gather(*pumps)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
     async def _pump(
         self,
@@ -264,8 +268,13 @@ class ChaosProxy:
             link.stalled = True
 
 
+def _abort(writer: asyncio.StreamWriter) -> None:
+    if writer.get_extra_info("socket").fileno() >= 0:  # closed transports may not bear it
+        writer.transport.abort()
+
+
 def _reset(writer: asyncio.StreamWriter) -> None:
     sock: socket.socket = writer.get_extra_info("socket")
     if sock.fileno() >= 0:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    writer.transport.abort()
+    _abort(writer)

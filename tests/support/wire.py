@@ -92,14 +92,12 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, sock: socket.socket, number: int) -> None:
         """Wrap an accepted socket, which is the `number`th of its server."""
-        loop = asyncio.get_running_loop()
         self.number = number
         self.ended = False
         """Set by a step after which no further request is to be read."""
         self.idle_close: float | None = None
         """Set by a step: seconds after which the connection is closed if no request comes."""
-        self.lost: asyncio.Future[None] = loop.create_future()
-        self._gone: asyncio.Future[None] = loop.create_future()
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = sock
         self._transport: asyncio.Transport
         self._buffer = bytearray()
@@ -118,15 +116,11 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         self._news.set()
 
-    def eof_received(self) -> None:
-        """Take the end of the client's stream as its leaving; the transport then closes."""
-        self._leave()
-
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake everything that waits."""
-        self._leave()
-        if not self.lost.done():
-            self.lost.set_result(None)
+        """Wake everything that waits: the client left, or a step ended the connection."""
+        self._news.set()
+        self._writable.set()
+        self.lost.set_result(None)
 
     def pause_writing(self) -> None:
         """Make `write` wait."""
@@ -134,12 +128,6 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Let `write` return."""
-        self._writable.set()
-
-    def _leave(self) -> None:
-        if not self._gone.done():
-            self._gone.set_result(None)
-        self._news.set()
         self._writable.set()
 
     async def read_request(self) -> Request | None:
@@ -160,7 +148,7 @@ class Connection(asyncio.Protocol):
 
     async def _at_least(self, size: int) -> None:
         while len(self._buffer) < size:
-            if self._gone.done():
+            if self.lost.done():
                 raise ClientGoneError
             self._news.clear()
             await self._news.wait()
@@ -198,17 +186,17 @@ class Connection(asyncio.Protocol):
 
     async def write(self, data: bytes) -> None:
         """Send bytes, and wait until the system has taken all of them."""
-        if not self._gone.done():
+        if not self.lost.done():
             self._transport.write(data)
             await asyncio.sleep(0)
             await self._writable.wait()
-        if self._gone.done():
+        if self.lost.done():
             raise ClientGoneError
 
     async def sleep(self, seconds: float | None = None) -> None:
         """Do nothing for so many seconds; None: until the client leaves."""
-        await asyncio.wait({self._gone}, timeout=seconds)
-        if self._gone.done():
+        await asyncio.wait({self.lost}, timeout=seconds)
+        if self.lost.done():
             raise ClientGoneError
 
     def close(self) -> None:
@@ -221,9 +209,10 @@ class Connection(asyncio.Protocol):
         self.ended = True
         if not self.lost.done():
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+            self._transport.abort()
 
     async def finish(self) -> None:
         """Drop whatever is still to be sent, and wait until the socket is closed."""
-        self._transport.abort()
-        await asyncio.wait({self.lost})
+        if not self.lost.done():  # a transport that closed by itself may not bear it
+            self._transport.abort()
+            await asyncio.wait({self.lost})

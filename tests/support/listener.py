@@ -1,0 +1,83 @@
+"""What every server here stands on: a port, a task for each connection, and a prompt end."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self
+
+Serve = Callable[[socket.socket, int], Coroutine[Any, Any, None]]
+
+
+class Listener:
+    """Accepts on the loopback address, and runs `serve(socket, number)` for each connection.
+
+    Leaving it cancels what still runs and closes every socket. What a connection's task raised is
+    raised there, unless the block failed already.
+    """
+
+    def __init__(self, serve: Serve, up_after: float | None = 0.0) -> None:
+        """Prepare it; the port refuses for `up_after` seconds, or if None until `up()`."""
+        self.port = 0
+        self.accepted = 0
+        self.errors: list[BaseException] = []
+        self._serve = serve
+        self._up_after = up_after
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._up = asyncio.Event()
+        self._live: dict[asyncio.Task[None], socket.socket] = {}
+        self._socket = socket.socket()
+        self._socket.settimeout(0)
+        self._socket.bind(("127.0.0.1", 0))  # and refuses as long as it does not listen
+        self.port = self._socket.getsockname()[1]
+        if self._up_after == 0:
+            self._listen()
+        self._accepting = asyncio.create_task(self._accept())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._accepting.cancel()
+        await asyncio.wait({self._accepting})
+        self._socket.close()
+        for _tick in range(3):  # a TLS transport younger than this cannot be aborted
+            await asyncio.sleep(0)
+        live = dict(self._live)
+        for task in live:
+            task.cancel()
+        await asyncio.gather(*live, return_exceptions=True)
+        for sock in live.values():
+            sock.close()
+        if kind is None and self.errors:
+            raise self.errors[0]
+
+    def up(self) -> None:
+        """Listen from now on; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._listen)
+
+    def _listen(self) -> None:
+        self._socket.listen(1024)
+        self._up.set()
+
+    async def _accept(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._up_after or None):
+                await self._up.wait()
+        self._listen()
+        while True:
+            sock, _ = await self._loop.sock_accept(self._socket)
+            # Otherwise the last bytes before a reset may never leave.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.accepted += 1
+            task = asyncio.create_task(self._serve(sock, self.accepted))
+            self._live[task] = sock
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._live[task]
+        if not task.cancelled() and (error := task.exception()):
+            self.errors.append(error)
