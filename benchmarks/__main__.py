@@ -104,6 +104,8 @@ def main() -> int:
             report.show(console, title, shown)
     console.print(CAPTION)
     console.print(report.footer(run))
+    if given.quick:
+        console.print("--quick shows that everything runs; its batches are too short to judge by.")
     if earlier:
         report.compare(earlier, run, console)
     report.write(run, given.json)

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -152,12 +153,10 @@ async def _wait(stopping: asyncio.Event, seconds: float) -> bool:
 def _drop(request: web.Request) -> None:
     """Reset the connection: a socket that lingers for 0 s sends TCP's RST when it is closed."""
     transport = request.transport
-    if transport is None:
-        return
-    sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None:
+    if transport is not None:  # the client is still there
+        sock: socket.socket = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-    transport.abort()
+        transport.abort()
 
 
 async def _cut(request: web.Request, answer: web.Response) -> None:
@@ -165,7 +164,8 @@ async def _cut(request: web.Request, answer: web.Response) -> None:
     body: Any = answer.body
     stream = web.StreamResponse(status=answer.status, headers=answer.headers)
     stream.content_length = len(body)
-    await stream.prepare(request)
-    await stream.write(body[: len(body) // 2])
+    with suppress(ConnectionError):  # the client is gone
+        await stream.prepare(request)
+        await stream.write(body[: len(body) // 2])
     if request.transport is not None:
         request.transport.close()

@@ -89,7 +89,7 @@ def read_object(content_type: str, body: bytes) -> dict[str, Any]:
         raise RefusedError(400, "Content-Type must be application/json")
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise RefusedError(400, "The body must be a JSON object") from None
 
 

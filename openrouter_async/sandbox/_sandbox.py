@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from typing import Final, Self
 
@@ -68,7 +68,7 @@ class Sandbox:
         self._service = Service(account, requests_per_second)
         self._wanted_port = port
         self._port: int | None = None
-        self._serving: AbstractAsyncContextManager[int] | None = None
+        self._stack = AsyncExitStack()
         self._thread: ServerThread | None = None
 
     def __repr__(self) -> str:
@@ -90,16 +90,13 @@ class Sandbox:
 
     async def __aenter__(self) -> Self:
         """Serve on the running loop; raises `ConfigurationError` if the port cannot be had."""
-        serving = self._open()
-        self._port = await serving.__aenter__()
-        self._serving = serving
+        self._port = await self._stack.enter_async_context(self._open())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop serving, at once: open connections are dropped."""
-        if self._serving is not None:
-            serving, self._serving, self._port = self._serving, None, None
-            await serving.__aexit__(None, None, None)
+        self._port = None
+        await self._stack.aclose()
 
     def start(self) -> Self:
         """Serve in a thread of its own; raises `ConfigurationError` if the port cannot be had."""

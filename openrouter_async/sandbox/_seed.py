@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import attrs
@@ -68,7 +68,7 @@ _KINDS: Final = tuple(PROFILES.values())
 _WEIGHTS: Final = tuple(profile.weight for profile in _KINDS)
 _LIMITS: Final = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
 _RESETS: Final = (None, *(reset.value for reset in LimitReset), LimitReset.MONTHLY.value)
-_EARLIER: Final = (90, 9, 2)
+_EARLIER: Final = (40, 3)
 """A key that is used is used so many days before its last use too."""
 _SERVICES: Final = (
     "agent", "batch-eval", "billing-bot", "chat-widget", "ci", "code-review", "docs-search",
@@ -121,6 +121,13 @@ class _Seeder:
         self._customers = next(w.id for w in account.workspaces.values() if w.slug == "customers")
         self._homes = (*[default] * _DEFAULT_SHARE, *others)
         self._names: Counter[str] = Counter()
+        today = self._day.date()
+        self._opened = {None: datetime.min.replace(tzinfo=UTC)} | {
+            reset: self._day - (today - window_start(reset, today))
+            for reset in set(_RESETS)
+            if reset
+        }
+        """When the current window of each reset began."""
 
     def add_key(self, created: datetime, profile: Profile | None) -> None:
         """Add one key, of a profile that its age allows; None: of any."""
@@ -166,8 +173,8 @@ class _Seeder:
             target = 10 ** chance.uniform(-2, 3)
         else:
             target = key.limit * chance.uniform(*profile.share)
-        opened = window_start(key.limit_reset, self._day.date()) if key.limit_reset else date.min
-        counting = sum(moment.date() >= opened for moment in moments) or len(moments)
+        opened = self._opened[key.limit_reset]
+        counting = sum(moment >= opened for moment in moments) or len(moments)
         weights = [0.2 + chance.random() for _ in moments]
         weighed = sum(weights[-counting:])
         amounts = [round(target * weight / weighed, 6) for weight in weights]
@@ -183,8 +190,8 @@ class _Seeder:
     def _moment(self, days_ago: int) -> datetime:
         """Give an instant of that day; today's are in its first minutes, since those have come."""
         if days_ago:
-            return self._day + timedelta(days=-days_ago, seconds=self.random.randrange(86_400))
-        return min(self._day + timedelta(seconds=self.random.randrange(600)), self._now)
+            return self._day + timedelta(days=-days_ago, seconds=int(self.random.random() * 86_400))
+        return min(self._day + timedelta(seconds=int(self.random.random() * 600)), self._now)
 
     def _name(self, *, customer: bool) -> str:
         """Make up a name; a few are there twice, as people do."""

@@ -7,7 +7,7 @@ import atexit
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
 
 
@@ -37,13 +37,13 @@ def _run(
 ) -> None:
     async def hold() -> None:
         loop, leave = asyncio.get_running_loop(), asyncio.Event()
-        async with manager as port:
+        async with AsyncExitStack() as stack:
+            try:
+                port = await stack.enter_async_context(manager)
+            except Exception as error:  # noqa: BLE001 - raised where the start is waited for
+                started.set_exception(error)
+                return
             started.set_result((port, partial(loop.call_soon_threadsafe, leave.set)))
             await leave.wait()
 
-    try:
-        asyncio.run(hold())
-    except BaseException as error:
-        if started.done():
-            raise
-        started.set_exception(error)
+    asyncio.run(hold())

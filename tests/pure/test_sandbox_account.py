@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from openrouter_async._operations import OPERATIONS
+from openrouter_async.errors import ConfigurationError, InvalidRequestError
 from openrouter_async.models import APIKey
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 from openrouter_async.sandbox._handlers import HANDLERS
 from openrouter_async.sandbox._stored import next_window, window_start
-from openrouter_async.errors import ConfigurationError, InvalidRequestError
-from openrouter_async._operations import OPERATIONS
 
 WEDNESDAY = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 
@@ -23,11 +23,13 @@ class Clock:
         self.now = now
 
     def __call__(self) -> datetime:
+        """Give the time."""
         return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
+    """A Wednesday at noon, until the test turns it."""
     return Clock()
 
 
@@ -38,6 +40,7 @@ def box(clock: Clock) -> Sandbox:
 
 
 def example(box: Sandbox) -> APIKey:
+    """Give the key of the official examples as it is now."""
     return next(key for key in box.keys if key.hash == EXAMPLE_HASH)
 
 
@@ -152,7 +155,11 @@ def test_an_empty_account_holds_the_official_example() -> None:
 
 def test_a_seed_gives_one_account(clock: Clock) -> None:
     """The same seed and day give the same keys and secrets; another seed gives others."""
-    one, two, other = Sandbox(50, 7, now=clock), Sandbox(50, 7, now=clock), Sandbox(50, 8, now=clock)
+    one, two, other = (
+        Sandbox(50, 7, now=clock),
+        Sandbox(50, 7, now=clock),
+        Sandbox(50, 8, now=clock),
+    )
     assert one.keys == two.keys
     assert one.management_key == two.management_key != other.management_key
     assert {key.hash for key in one.keys} & {key.hash for key in other.keys} == {EXAMPLE_HASH}
@@ -182,7 +189,9 @@ def test_seeded_keys_show_every_state(now: datetime, keys: int) -> None:
         ),
         "exhausted": sum(key.limit_remaining == 0 for key in data),
         "overspent": sum((key.limit_remaining or 0) < 0 for key in data),
-        "near": sum(bool(key.limit) and 0.8 < (key.spent_in_window or 0) / key.limit < 1 for key in data),
+        "near": sum(
+            bool(key.limit) and 0.8 < (key.spent_in_window or 0) / key.limit < 1 for key in data
+        ),
         "no limit": sum(key.limit is None for key in data),
         "never used": sum(key.usage == 0 and key.last_used_at is None for key in data),
         "idle": sum(
@@ -215,7 +224,7 @@ def test_seeded_keys_are_consistent(now: datetime) -> None:
 
 
 def test_seeded_keys_look_real() -> None:
-    """Several workspaces and creators, opaque hashes, masked labels, and names that repeat a bit."""
+    """Several workspaces and creators, opaque hashes, masked labels, names that repeat a bit."""
     box = Sandbox(400)
     data = box.keys
     assert len({key.workspace_id for key in data}) == len(box.workspaces) >= 4
@@ -237,7 +246,8 @@ def test_a_hundred_thousand_keys() -> None:
     account = box._service.account
     assert account.get(data[50_000].hash).name == data[50_000].name
     owner = account.authenticate(box.inference_key(data[70_000].hash))
-    assert owner is None or owner.hash == data[70_000].hash
+    assert owner is not None
+    assert owner.hash == data[70_000].hash
 
 
 def test_repr_holds_no_secret(box: Sandbox) -> None:
