@@ -101,7 +101,7 @@ def _fast(type_: type[T], body: bytes) -> T | None:
         if not body.isascii():
             body.decode()  # msgspec does not look into the strings that it skips
         response: Any = _decoder(exactly)(body)
-    except (ValueError, RecursionError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
     keys: list[APIKey] = response.data if type_ is ListResponse else [response.data]
     return response if _in_utc(keys) else None

@@ -65,10 +65,14 @@ class Parameter:
     nullable: bool
     """Whether None goes out as `null`; else it means omitted."""
     check: Check
+    placeholder: str
+    """What stands for it in `Operation.path`."""
 
-    @property
-    def none_is_omitted(self) -> bool:
-        return not self.nullable and not self.required
+    def is_left_out(self, passed: object) -> bool:
+        """Say whether nothing is sent for what was passed."""
+        if self.required:
+            return False
+        return passed is OMITTED or (passed is None and not self.nullable)
 
 
 def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
@@ -80,6 +84,7 @@ def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
             required=field.default is attrs.NOTHING,
             nullable=field.metadata["nullable"],
             check=field.metadata["check"],
+            placeholder=f"{{{field.name}}}",
         )
         for field in attrs.fields(operation.takes)
     )
@@ -114,11 +119,10 @@ class Operation(Generic[In, Out]):
     """Derived from the fields of `takes`."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Request:
     """What goes over the wire, without credentials."""
 
-    operation: str
     method: Method
     route: str
     """The path as the table has it: what may be logged."""
@@ -134,13 +138,12 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
         passed = getattr(given, parameter.name)
-        absent = passed is OMITTED and not parameter.required
-        if absent or (passed is None and parameter.none_is_omitted):
+        if parameter.is_left_out(passed):
             continue
         as_null = passed is None and parameter.nullable
         value: Any = None if as_null else parameter.check(parameter.name, passed)
         if parameter.place == "path":
-            target = target.replace(f"{{{parameter.name}}}", quote(value, safe=""))
+            target = target.replace(parameter.placeholder, quote(value, safe=""))
         elif parameter.place == "query":
             query[parameter.name] = str(value).lower() if isinstance(value, bool) else str(value)
         else:
@@ -150,7 +153,6 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
             f"{operation.name} needs at least one field to change", operation=operation.name
         )
     return Request(
-        operation=operation.name,
         method=operation.method,
         route=operation.path,
         target=f"{target}?{urlencode(query)}" if query else target,

@@ -33,7 +33,7 @@ _LONGEST_MESSAGE: Final = 300
 _HIDDEN_HEADERS: Final = frozenset({"set-cookie", "authorization", "proxy-authorization"})
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Reply:
     """An answer as it was read off the wire."""
 

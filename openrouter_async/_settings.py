@@ -56,9 +56,7 @@ class Settings:
             changes["base_url"] = checked_url(url, allow_insecure_http=self.allow_insecure_http)
         headers = headers_from(options)
         if headers:
-            replaced = {name.lower() for name in headers}
-            kept = {n: v for n, v in self.headers.items() if n.lower() not in replaced}
-            changes["headers"] = kept | headers
+            changes["headers"] = _laid_over(self.headers, headers)
         if "retries" in options:
             changes["retries"] = checked_retries(options["retries"])
         for name in ("timeout", "total_timeout"):
@@ -129,8 +127,15 @@ def headers_from(options: CallOptions) -> dict[str, str]:
             raise ConfigurationError("http_headers has a name that is no header name")
         if name.lower() in _OURS or name.lower().startswith(("content-", "proxy-")):
             raise ConfigurationError(f"http_headers must not set {name}: the client does")
-        headers[name] = _checked_value(f"http_headers[{name!r}]", value)
+        checked = _checked_value(f"http_headers[{name!r}]", value)
+        headers = _laid_over(headers, {name: checked})
     return headers
+
+
+def _laid_over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
+    """Join headers; a name in any case replaces the same name in another."""
+    replaced = {name.lower() for name in above}
+    return {n: v for n, v in below.items() if n.lower() not in replaced} | dict(above)
 
 
 def _checked_value(option: str, value: object) -> str:

@@ -165,7 +165,7 @@ class Transport:
         `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
         """
         session = self._session(fresh=fresh_connection)
-        url = URL(base_url + request.target, encoded=True)
+        url = _join(base_url, request.target)
         try:
             async with session.request(
                 request.method,
@@ -258,6 +258,19 @@ class Transport:
             self.abandon()
         while self._sessions:
             await self._sessions.popitem()[1].close()
+
+
+def _join(base_url: str, target: str) -> URL:
+    """Build the URL from the base, which yarl parses once and remembers."""
+    base = URL(base_url, encoded=True)
+    path, _, query = target.partition("?")
+    return URL.build(
+        scheme=base.scheme,
+        authority=base.raw_authority,
+        path=base.raw_path + path,
+        query_string=query,
+        encoded=True,
+    )
 
 
 def _json_payload(body: bytes) -> aiohttp.BytesPayload:

@@ -98,7 +98,10 @@ class AsyncOpenRouter:
             ConfigurationError: A value is missing or out of range; it names the parameter.
 
         """
-        api_key = key_source(api_key)
+        try:
+            key = key_source(api_key)
+        finally:
+            del api_key  # a traceback with locals would show it
         options = CallOptions(
             http_referer=http_referer,
             x_open_router_title=x_open_router_title,
@@ -127,7 +130,7 @@ class AsyncOpenRouter:
 
         transport = Transport(proxy=proxy, ssl=ssl, trust_env=trust_env, connector=connector)
         core = Core(
-            key=api_key,
+            key=key,
             transport=transport,
             max_connections=max_connections,
             on_attempt=on_attempt,
@@ -185,7 +188,8 @@ class AsyncOpenRouter:
             core.transport.abandon()
 
     def __repr__(self) -> str:
-        return f"AsyncOpenRouter(server_url={self._settings.base_url!r})"
+        settings: Settings | None = getattr(self, "_settings", None)
+        return f"AsyncOpenRouter(server_url={settings and settings.base_url!r})"
 
 
 def key_source(api_key: object) -> Secret | KeySource:

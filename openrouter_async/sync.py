@@ -82,9 +82,12 @@ class OpenRouter:
         on_attempt: OnAttempt | None = None,
     ) -> None:
         """Set the client up, as `AsyncOpenRouter` does; the thread starts with the first call."""
-        api_key = key_source(api_key)
+        try:
+            key = key_source(api_key)
+        finally:
+            del api_key  # a traceback with locals would show it
         client = AsyncOpenRouter(
-            api_key,
+            key,
             http_referer=http_referer,
             x_open_router_title=x_open_router_title,
             x_open_router_categories=x_open_router_categories,
