@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, TypeVar, cast
@@ -40,7 +40,7 @@ from openrouter_async.errors import (
     TooManyRequestsResponseError,
     ambiguous_class,
 )
-from openrouter_async.models import DeleteKeysResponse
+from openrouter_async.models import DeleteKeysResponse, External
 from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
@@ -77,9 +77,12 @@ class Core:
         on_attempt: OnAttempt | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._key = key
+        self._key_source = key
+        self.fixed_key = key if isinstance(key, Secret) else None
+        """The key; None if it is to be asked for."""
         self._max_connections = max_connections
-        self._slots = asyncio.Semaphore(max_connections)
+        self.slots = asyncio.Semaphore(max_connections)
+        """One for each attempt that may be under way."""
         self.transport = transport
         self.on_attempt = on_attempt
         self.clock: Clock = clock or SystemClock()
@@ -102,30 +105,21 @@ class Core:
         if self.transport.closed:
             raise ClientClosedError("the client is closed")
         if self.transport.bind(asyncio.get_running_loop()):
-            self._slots = asyncio.Semaphore(self._max_connections)
+            self.slots = asyncio.Semaphore(self._max_connections)
             self.paused_until = 0.0
 
-    async def key(self) -> Secret:
-        """Give the key, asking the caller's function for it if there is one."""
-        if isinstance(self._key, Secret):
-            return self._key
-        given: object = self._key()
+    async def ask_for_key(self) -> Secret:
+        """Ask the caller's function for the key."""
+        if isinstance(self._key_source, Secret):
+            return self._key_source
+        given: object = self._key_source()
         if inspect.isawaitable(given):
             given = await given
-        if not isinstance(given, (str, Secret)):
+        key = Secret(given) if isinstance(given, (str, Secret)) else None
+        del given  # a traceback with locals would show it
+        if key is None:
             raise ConfigurationError("the api_key function must give a str or Secret")
-        given = Secret(given)  # what a traceback may show from here on
-        return checked_key(given)
-
-    async def take_slot(self, seconds: float) -> asyncio.Semaphore:
-        """Wait for a connection slot, `seconds` at most; raises `TimeoutError`."""
-        slots = self._slots
-        if not slots.locked():
-            await slots.acquire()
-            return slots
-        async with asyncio.timeout(seconds):
-            await slots.acquire()
-        return slots
+        return checked_key(key)
 
     def pause(self, seconds: float) -> None:
         """Hold back new calls, since the service said so."""
@@ -199,11 +193,16 @@ class Call(Generic[In, Out]):
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
         attempt = core.transport.attempt()
+        slots = core.slots
         try:
-            slots = await core.take_slot(self._time_left())
+            if slots.locked():  # only the whole call's time runs while it queues
+                async with asyncio.timeout(self._time_left()):
+                    await slots.acquire()
+            else:
+                await slots.acquire()
             try:
                 async with asyncio.timeout(min(settings.timeout, self._time_left())):
-                    attempt.key = await core.key()
+                    attempt.key = core.fixed_key or await core.ask_for_key()
                     reply = await core.transport.send(
                         self._request,
                         attempt,
@@ -238,7 +237,7 @@ class Call(Generic[In, Out]):
     def _read(self, reply: Reply) -> Out:
         """Turn an answer into the result; raises `AttemptError`."""
         try:
-            return interpret(self._operation, reply, self._known)
+            return interpret(self._operation, reply, self._known, *_secrets_in(self._given))
         except OpenRouterError as error:
             failure = AttemptError(error.with_traceback(None), condition_of_reply(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
@@ -345,6 +344,14 @@ class Call(Generic[In, Out]):
 
 _AGAIN: Final = {Verdict.RETRY, Verdict.ONCE_MORE}
 _TWICE: Final = 2
+
+
+def _secrets_in(given: object) -> list[Secret]:
+    """Give the partner's key that went out with a create, since no error may repeat it."""
+    external = getattr(given, "external", None)
+    if isinstance(external, External):
+        return [external.api_key]
+    return [Secret(external["api_key"])] if isinstance(external, Mapping) else []
 
 
 def _composed(operation: Operation[In, Any], given: In) -> Request:

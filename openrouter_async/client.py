@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
@@ -28,6 +29,8 @@ from openrouter_async.workspaces import Workspaces
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector
+
+    from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -151,6 +154,55 @@ class AsyncOpenRouter:
         settings = self._settings.override(options) if options else self._settings
         self._core.enter()
         return await Call(self._core, operation, given, settings).run()
+
+    async def audit(
+        self,
+        *,
+        workspaces: WorkspaceNames | None = None,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        concurrency: int = 16,
+        rate: float | None = None,
+        registry: Registry | None = None,
+        progress: Progress | None = None,
+        now: datetime | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AuditReport:
+        """Walk over every key of every workspace, disabled and expired ones too, and judge them.
+
+        A workspace that cannot be read is an error in the report, a record that cannot be read a
+        finding. Where the service hides the workspaces, the default one is audited. To stream keys,
+        or to have what is known when the audit is ended early, use `audit.AuditRun`.
+
+        Args:
+            workspaces: Ids, slugs or names of the workspaces to audit. None: all.
+            policy: Which rules run, and how: a `Policy`, or the path of a TOML file. None: all
+                built-in rules.
+            concurrency: How many requests may be under way at once.
+            rate: How many requests may begin each second; needs the extra `audit`. None: no bound.
+            registry: The hashes that should be there: a file's path (one a line), or the hashes.
+            progress: Called with an `AuditProgress` after every page.
+            now: What the rules go by, aware. None: the present.
+            **options: See `CallOptions`; they apply to each request.
+
+        Raises:
+            ConfigurationError: A value is out of range, or the policy or registry cannot be used.
+            InvalidRequestError: There is no such workspace.
+            OpenRouterError: Nothing could be read at all; the first error is raised.
+
+        """
+        from openrouter_async.audit import AuditRun  # costs 30 ms
+
+        return await AuditRun(
+            self,
+            workspaces=workspaces,
+            policy=policy,
+            concurrency=concurrency,
+            rate=rate,
+            registry=registry,
+            progress=progress,
+            now=now,
+            **options,
+        ).finish()
 
     def with_options(self, **options: Unpack[CallOptions]) -> AsyncOpenRouter:
         """Give a client with other defaults that shares connections, budget and pause.

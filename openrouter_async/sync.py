@@ -5,6 +5,7 @@ It is for scripts, threads and notebooks, also where an event loop already runs.
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections import deque
 from collections.abc import Coroutine, Iterator, Mapping
@@ -38,6 +39,8 @@ from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
     from aiohttp import BaseConnector
+
+    from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
 T = TypeVar("T")
 
@@ -116,6 +119,35 @@ class OpenRouter:
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the async client; whoever holds this keeps the client alive."""
         return self._portal.run(coroutine)
+
+    def audit(
+        self,
+        *,
+        workspaces: WorkspaceNames | None = None,
+        policy: Policy | str | os.PathLike[str] | None = None,
+        concurrency: int = 16,
+        rate: float | None = None,
+        registry: Registry | None = None,
+        progress: Progress | None = None,
+        now: datetime | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AuditReport:
+        """Walk over every key of every workspace, disabled and expired ones too, and judge them.
+
+        `progress` is called in the client's own thread.
+        """
+        return self._portal.run(
+            self._client.audit(
+                workspaces=workspaces,
+                policy=policy,
+                concurrency=concurrency,
+                rate=rate,
+                registry=registry,
+                progress=progress,
+                now=now,
+                **options,
+            )
+        )
 
     def with_options(self, **options: Unpack[CallOptions]) -> OpenRouter:
         """Give a client with other defaults that shares connections, budget and pause."""
