@@ -8,11 +8,13 @@ https://openrouter.ai/docs/guides/overview/auth/management-api-keys
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import builtins
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
 
+from openrouter_async import _checks
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import (
     CREATE,
@@ -28,6 +30,7 @@ from openrouter_async._operations import (
     UpdateKeys,
 )
 from openrouter_async._options import CallOptions
+from openrouter_async.bulk import KeyOutcome, KeyProgress, get_many
 from openrouter_async.models import (
     CreateKeysResponse,
     DeleteKeysResponse,
@@ -85,6 +88,7 @@ class APIKeys:
         include_expired: bool | str | Omitted | None = OMITTED,
         workspace_id: str | UUID | Omitted | None = OMITTED,
         lenient: bool = False,
+        concurrency: int = 1,
         **options: Unpack[CallOptions],
     ) -> KeyWalk:
         """Walk over all keys that `list` would show on all its pages, newest first.
@@ -94,6 +98,7 @@ class APIKeys:
             include_expired: As for `list`.
             workspace_id: As for `list`; each workspace is walked by itself.
             lenient: Collect records that cannot be read in `.problems` instead of raising.
+            concurrency: How many pages may be fetched at once, ahead of the one that is read.
             **options: See `CallOptions`; they apply to each page.
 
         """
@@ -102,7 +107,8 @@ class APIKeys:
             include_expired=include_expired,
             workspace_id=workspace_id,
         )
-        return KeyWalk(self._caller, given, options, lenient=lenient)
+        _checks.at_least_one("concurrency", concurrency)
+        return KeyWalk(self._caller, given, options, lenient=lenient, window=lambda: concurrency)
 
     async def create(
         self,
@@ -163,6 +169,33 @@ class APIKeys:
 
         """
         return await self._caller.call(GET, OneKey(hash=hash), options)
+
+    async def get_many(
+        self,
+        hashes: Iterable[str],
+        *,
+        concurrency: int = 16,
+        progress: KeyProgress | None = None,
+        **options: Unpack[CallOptions],
+    ) -> builtins.list[KeyOutcome]:
+        """Get many keys by their hashes, with one outcome for each, in order.
+
+        A key that is gone or cannot be read is an outcome, not an error.
+
+        Args:
+            hashes: Hashes, not the keys themselves; one may be there twice.
+            concurrency: How many requests may be under way at once.
+            progress: Called with each outcome as it comes, how many there are by now, and how many
+                there will be.
+            **options: See `CallOptions`; they apply to each request.
+
+        Raises:
+            InvalidRequestError: One is no hash; it names the place, and nothing was sent.
+
+        """
+        return await get_many(
+            self._caller, hashes, concurrency=concurrency, progress=progress, options=options
+        )
 
     async def update(
         self,

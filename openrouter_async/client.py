@@ -13,6 +13,7 @@ from openrouter_async._call import Call, Core, KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._retry import Clock
 from openrouter_async._settings import (
     DEFAULT_SERVER_URL,
     Settings,
@@ -155,6 +156,23 @@ class AsyncOpenRouter:
         self._core.enter()
         return await Call(self._core, operation, given, settings).run()
 
+    async def call_as(
+        self,
+        key: Secret,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+    ) -> Out:
+        """Carry out one row with another key: a rotation asks a new key whether it works."""
+        settings = self._settings.override(options) if options else self._settings
+        self._core.enter()
+        return await Call(self._core.with_key(key), operation, given, settings).run()
+
+    @property
+    def clock(self) -> Clock:
+        """Where the client's time comes from."""
+        return self._core.clock
+
     async def audit(
         self,
         *,
@@ -236,8 +254,8 @@ class AsyncOpenRouter:
     def __del__(self) -> None:
         core: Core | None = getattr(self, "_core", None)
         if core is not None and core.leave() and core.transport.is_open:
-            warnings.warn(f"unclosed client {self!r}", ResourceWarning, source=self, stacklevel=2)
             core.transport.abandon()
+            warnings.warn(f"unclosed client {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:
         settings: Settings | None = getattr(self, "_settings", None)

@@ -5,10 +5,11 @@ It is for scripts, threads and notebooks, also where an event loop already runs.
 
 from __future__ import annotations
 
+import builtins
 import os
 import weakref
 from collections import deque
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
@@ -20,6 +21,7 @@ from openrouter_async._call import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
 from openrouter_async._portal import Portal
+from openrouter_async.bulk import KeyOutcome, KeyProgress
 from openrouter_async.client import AsyncOpenRouter, key_source
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import (
@@ -213,6 +215,7 @@ class APIKeys:
         include_expired: bool | str | Omitted | None = OMITTED,
         workspace_id: str | UUID | Omitted | None = OMITTED,
         lenient: bool = False,
+        concurrency: int = 1,
         **options: Unpack[CallOptions],
     ) -> KeyWalk:
         """Walk over all keys that `list` would show on all its pages, newest first."""
@@ -222,6 +225,7 @@ class APIKeys:
                 include_expired=include_expired,
                 workspace_id=workspace_id,
                 lenient=lenient,
+                concurrency=concurrency,
                 **options,
             ),
             self._run,
@@ -259,6 +263,19 @@ class APIKeys:
     def get(self, hash: str, **options: Unpack[CallOptions]) -> GetKeyResponse:
         """Get one key by its hash."""
         return self._run(self._keys.get(hash, **options))
+
+    def get_many(
+        self,
+        hashes: Iterable[str],
+        *,
+        concurrency: int = 16,
+        progress: KeyProgress | None = None,
+        **options: Unpack[CallOptions],
+    ) -> builtins.list[KeyOutcome]:
+        """Get many keys by their hashes, with one outcome for each, in order."""
+        return self._run(
+            self._keys.get_many(hashes, concurrency=concurrency, progress=progress, **options)
+        )
 
     def update(
         self,

@@ -1,0 +1,113 @@
+"""Audit a whole account: every key of every workspace, and what is the matter with them.
+
+```python
+report = await client.audit()                       # blocking: report = client.audit()
+report = await client.audit(
+    workspaces=["Production"],                      # ids, slugs or names; None: all
+    policy="policy.toml",                           # or a Policy; None: the built-in rules
+    concurrency=16, rate=20,                        # requests at once, and a second (extra audit)
+    registry="hashes.txt",                          # hashes that should be there
+    progress=print,                                 # told an AuditProgress after every page
+)
+report.totals.active, report.by_workspace[id].usage_monthly, report.worst
+for finding in report.findings:                     # the gravest first
+    print(finding.severity, finding.rule, finding.name, finding.sentence)
+report.rows()                                       # flat dicts for any frame library
+json.dumps(report.to_dict())                        # "schema": 1
+```
+
+To watch, to stream, or to end early (`report()` works at any time and says `partial`):
+
+```python
+run = AuditRun(client, progress=...)
+try:
+    report = await run.finish()
+except (KeyboardInterrupt, asyncio.CancelledError):
+    report = run.report()
+
+run = AuditRun(client, keep=False)                  # constant memory
+async for key in run:
+    for finding in run.policy.check(key, run.now): ...
+run.report().totals
+```
+
+Everything else is pure: `evaluate(keys, policy, now)` gives the findings of any list of keys,
+`Totals.of(keys)` and `Totals.grouped(keys, by)` the sums, `compare(old, new)` what changed between
+two reports (`AuditReport.load(path)` reads a saved one).
+
+A `Policy` holds the rules: frozen attrs classes with their thresholds and a severity. A TOML file
+changes them (`[rules.idle]`, `days = 60`, `severity = "critical"`, `enabled = false`); `rule` makes
+one of a generator function. The rules, and what the walk itself finds, by identifier:
+`RULES` and `NOTICES`.
+"""
+
+from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
+from openrouter_async.audit._policy import NOTICES, Notice, Policy, evaluate, rule
+from openrouter_async.audit._registry import Registry, read_registry
+from openrouter_async.audit._report import SCHEMA, AuditFailure, AuditReport, state_of
+from openrouter_async.audit._rules import (
+    BUILT_IN,
+    ByokNotCounted,
+    Disabled,
+    DuplicateName,
+    Exhausted,
+    Expired,
+    ExpiringSoon,
+    Idle,
+    MissingFromAccount,
+    NearLimit,
+    NeverUsed,
+    NoExpiry,
+    NoLimit,
+    NotInRegistry,
+    Old,
+    Overspent,
+    Spike,
+)
+from openrouter_async.audit._run import AuditProgress, AuditRun, Progress, WorkspaceNames
+from openrouter_async.audit._totals import Totals
+
+RULES = {each.id: each for each in BUILT_IN}
+"""The built-in rules by identifier."""
+
+__all__ = [
+    "NOTICES",
+    "RULES",
+    "SCHEMA",
+    "AuditFailure",
+    "AuditProgress",
+    "AuditReport",
+    "AuditRun",
+    "ByokNotCounted",
+    "Disabled",
+    "DuplicateName",
+    "Exhausted",
+    "Expired",
+    "ExpiringSoon",
+    "Finding",
+    "Idle",
+    "KeyRule",
+    "ListRule",
+    "MissingFromAccount",
+    "NearLimit",
+    "NeverUsed",
+    "NoExpiry",
+    "NoLimit",
+    "NotInRegistry",
+    "Notice",
+    "Old",
+    "Overspent",
+    "Policy",
+    "Progress",
+    "Registry",
+    "Remark",
+    "Rule",
+    "Severity",
+    "Spike",
+    "Totals",
+    "WorkspaceNames",
+    "evaluate",
+    "read_registry",
+    "rule",
+    "state_of",
+]

@@ -1,0 +1,319 @@
+"""Which rules run, with which thresholds and severities; read from TOML or made in Python."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Self, cast
+
+import attrs
+
+from openrouter_async.audit._findings import (
+    Finding,
+    KeyRule,
+    ListRule,
+    Remark,
+    Rule,
+    Severity,
+    severity_of,
+)
+from openrouter_async.audit._rules import BUILT_IN, MissingFromAccount, NotInRegistry
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.models import APIKey
+
+
+@attrs.frozen(kw_only=True)
+class Notice:
+    """Something that the walk itself finds, rather than a rule."""
+
+    id: str
+    severity: Severity = attrs.field(converter=severity_of)
+    doc: str
+
+
+HIDDEN_WORKSPACES: Final = "workspaces-hidden"
+FAILED_WORKSPACE: Final = "workspace-failed"
+UNREADABLE_KEY: Final = "unreadable-key"
+FOREIGN_KEY: Final = "foreign-key"
+UNVERIFIED_WALK: Final = "walk-unverified"
+
+NOTICES: Final = (
+    Notice(
+        id=HIDDEN_WORKSPACES,
+        severity=Severity.CRITICAL,
+        doc="The service does not tell the workspaces; only the default one was audited.",
+    ),
+    Notice(
+        id=FAILED_WORKSPACE,
+        severity=Severity.CRITICAL,
+        doc="A workspace could not be read to its end.",
+    ),
+    Notice(
+        id=UNREADABLE_KEY,
+        severity=Severity.WARNING,
+        doc="A key's record could not be read, so that no rule saw it.",
+    ),
+    Notice(
+        id=FOREIGN_KEY,
+        severity=Severity.WARNING,
+        doc="The service listed keys of another workspace than the one asked for.",
+    ),
+    Notice(
+        id=UNVERIFIED_WALK,
+        severity=Severity.WARNING,
+        doc="A workspace's list changed too much to be sure that no key was missed.",
+    ),
+)
+"""What the walk finds by itself; policies set their severities like those of rules."""
+
+
+def _needs_all(rule: Rule) -> bool:
+    return bool(getattr(rule, "needs_all", False))
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """The rules to run, configured; a rule that is not in it does not run."""
+
+    rules: tuple[Rule, ...] = BUILT_IN
+    notices: tuple[Notice, ...] = NOTICES
+    """Severities of what the walk finds by itself."""
+
+    @cached_property
+    def key_rules(self) -> tuple[KeyRule, ...]:
+        """Those of `rules` that look at one key."""
+        return tuple(cast("KeyRule", rule) for rule in self.rules if not _needs_all(rule))
+
+    @cached_property
+    def list_rules(self) -> tuple[ListRule, ...]:
+        """Those of `rules` that need the whole list."""
+        return tuple(cast("ListRule", rule) for rule in self.rules if _needs_all(rule))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, rules: Iterable[Rule] = ()) -> Self:
+        """Read a policy from a TOML file; raises `ConfigurationError` that names what is wrong.
+
+        ```toml
+        [rules.idle]
+        days = 60
+        severity = "critical"
+
+        [rules.no-expiry]
+        enabled = false
+        ```
+
+        `rules` are further ones, after the built-in ones; the file may configure them too.
+        """
+        where = Path(path)
+        try:
+            document = tomllib.loads(where.read_text("utf-8"))
+            return cls.from_dict(document, rules=rules)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or type(error).__name__}"
+        except UnicodeDecodeError:
+            problem = "is not UTF-8"
+        except tomllib.TOMLDecodeError as error:
+            problem = f"is no TOML: {error}"
+        except ConfigurationError as error:
+            problem = error.message
+        raise ConfigurationError(f"policy {where}: {problem}")
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any], *, rules: Iterable[Rule] = ()) -> Self:
+        """Make a policy of what a TOML file says; raises `ConfigurationError`."""
+        if unknown := document.keys() - {"rules"}:
+            raise ConfigurationError(f"unknown table {min(unknown)}: a policy has [rules.NAME]")
+        tables: object = document.get("rules", {})
+        if not isinstance(tables, Mapping):
+            raise ConfigurationError("rules must be tables such as [rules.idle]")
+        policy = cls(rules=(*BUILT_IN, *rules))
+        for name, table in cast("Mapping[str, object]", tables).items():
+            if not isinstance(table, Mapping):
+                raise ConfigurationError(f"rules.{name} must be a table: [rules.{name}]")
+            policy = policy.configured(name, **cast("Mapping[str, Any]", table))
+        return policy
+
+    def configured(self, name: str, /, *, enabled: bool = True, **settings: Any) -> Self:
+        """Give a policy in which one rule has other settings, or does not run.
+
+        Raises `ConfigurationError` for an unknown rule or setting, or a value out of range.
+        """
+        if not isinstance(enabled, bool):
+            raise ConfigurationError(f"{name}: enabled must be true or false")
+        known: list[Rule | Notice] = [*self.rules, *self.notices]
+        for rule in known:
+            if rule.id == name:
+                changed = [_changed(rule, settings)] if enabled else []
+                return attrs.evolve(
+                    self,
+                    rules=_replaced(self.rules, rule, changed),
+                    notices=_replaced(self.notices, rule, changed),
+                )
+        raise ConfigurationError(
+            f"there is no rule {name!r}{_guess(name, [rule.id for rule in known])}"
+        )
+
+    def with_rules(self, *rules: Rule) -> Self:
+        """Give a policy with further rules, after those that it has."""
+        return attrs.evolve(self, rules=(*self.rules, *rules))
+
+    def with_registry(self, hashes: Iterable[str]) -> Self:
+        """Give a policy that compares the account with these hashes."""
+        registry = frozenset(hashes)
+        rules = [
+            attrs.evolve(rule, registry=registry)
+            if isinstance(rule, (NotInRegistry, MissingFromAccount))
+            else rule
+            for rule in self.rules
+        ]
+        return attrs.evolve(self, rules=tuple(rules))
+
+    def check(
+        self, key: APIKey, now: datetime, *, workspace: str | None = None
+    ) -> Iterator[Finding]:
+        """Run the rules that look at one key; `now` is aware, `workspace` its workspace's name."""
+        for rule in self.key_rules:
+            for remark in rule.check(key, now):
+                yield finding_of(rule, remark, key, workspace)
+
+    def check_all(
+        self, keys: Sequence[APIKey], now: datetime, *, workspaces: Mapping[str, str] | None = None
+    ) -> Iterator[Finding]:
+        """Run the rules that need the whole list; `workspaces` are names by id."""
+        by_hash = {key.hash: key for key in keys} if self.list_rules else {}
+        for rule in self.list_rules:
+            for remark in rule.check_all(keys, now):
+                key = by_hash.get(remark.hash or "")
+                home = key.workspace_id if key else None
+                yield finding_of(rule, remark, key, (workspaces or {}).get(home or ""))
+
+    def notice(self, name: str) -> Notice | None:
+        """Find a notice of the walk; None: it is switched off."""
+        return next((notice for notice in self.notices if notice.id == name), None)
+
+
+def evaluate(
+    keys: Iterable[APIKey],
+    policy: Policy | None = None,
+    now: datetime | None = None,
+    *,
+    workspaces: Mapping[str, str] | None = None,
+) -> list[Finding]:
+    """Run every rule over a list of keys; the gravest findings come first.
+
+    `policy` None: the built-in rules; `now` None: the present; `workspaces` are names by id.
+    """
+    policy, now, keys = policy or Policy(), now or datetime.now(UTC), list(keys)
+    names = workspaces or {}
+    findings = [
+        finding
+        for key in keys
+        for finding in policy.check(key, now, workspace=names.get(key.workspace_id or ""))
+    ]
+    return by_severity([*findings, *policy.check_all(keys, now, workspaces=names)], policy)
+
+
+def by_severity(findings: Iterable[Finding], policy: Policy) -> list[Finding]:
+    """Sort: the gravest first, then as the policy has the rules, then as they come."""
+    order = {rule.id: number for number, rule in enumerate([*policy.notices, *policy.rules])}
+    return sorted(
+        findings, key=lambda each: (-each.severity.rank, order.get(each.rule, len(order)))
+    )
+
+
+def finding_of(rule: Rule, remark: Remark, key: APIKey | None, workspace: str | None) -> Finding:
+    """Make a finding of a rule's remark."""
+    return Finding(
+        rule=rule.id,
+        severity=remark.severity or rule.severity,
+        sentence=remark.sentence,
+        hash=key.hash if key else remark.hash,
+        name=key.name if key else None,
+        workspace_id=key.workspace_id if key else None,
+        workspace=workspace,
+        figures=remark.figures,
+    )
+
+
+def _changed(rule: Any, settings: Mapping[str, Any]) -> Any:
+    """Give the rule with other settings; raises `ConfigurationError`."""
+    free = ["severity", *_thresholds(rule)]
+    for name in settings:
+        if name not in free:
+            guess = _guess(name, [*free, "enabled"])
+            raise ConfigurationError(f"{rule.id}: there is no setting {name!r}{guess}")
+    try:
+        if "severity" in settings:
+            settings = {**settings, "severity": severity_of(settings["severity"])}
+        return attrs.evolve(rule, **settings)
+    except ConfigurationError as error:
+        problem = error.message
+    except (TypeError, ValueError) as error:  # a rule of the user's own checks as it likes
+        problem = str(error)
+    raise ConfigurationError(problem if problem.startswith(rule.id) else f"{rule.id}: {problem}")
+
+
+def _thresholds(rule: Any) -> list[str]:
+    """Name what a policy may set beside the severity."""
+    if isinstance(rule, Notice) or not attrs.has(type(rule)):
+        return []
+    fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(type(rule))
+    return [field.name for field in fields if field.init and field.name not in _NOT_IN_FILES]
+
+
+_NOT_IN_FILES: Final = {"id", "severity", "registry", "function", "doc"}
+
+
+def _replaced(rules: tuple[Any, ...], old: object, new: list[Any]) -> tuple[Any, ...]:
+    return tuple(each for rule in rules for each in (new if rule is old else [rule]))
+
+
+def _guess(word: str, words: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(words), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def rule(
+    name: str, *, severity: Severity | str = Severity.WARNING
+) -> Callable[[Callable[[APIKey, datetime], Iterable[Remark]]], KeyRule]:
+    """Make a rule of a generator function that takes a key and `now`, and yields remarks.
+
+    ```python
+    @rule("team-prefix", severity="info")
+    def team_prefix(key, now):
+        if "-" not in key.name:
+            yield Remark("Its name does not begin with a team.")
+
+    report = await client.audit(policy=Policy().with_rules(team_prefix))
+    ```
+    """
+
+    def decorate(function: Callable[[APIKey, datetime], Iterable[Remark]]) -> KeyRule:
+        return FunctionRule(
+            id=name,
+            severity=severity_of(severity),
+            function=function,
+            doc=inspect.getdoc(function) or "",
+        )
+
+    return decorate
+
+
+@attrs.frozen(kw_only=True)
+class FunctionRule:
+    """A rule made of a function by `rule`."""
+
+    id: str
+    severity: Severity
+    function: Callable[[APIKey, datetime], Iterable[Remark]]
+    doc: str = ""
+
+    def check(self, key: APIKey, now: datetime) -> Iterable[Remark]:
+        """Look at one key."""
+        return self.function(key, now)

@@ -1,0 +1,127 @@
+"""One operation on many keys: bounded concurrency, one outcome for each, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+import attrs
+
+from openrouter_async import _checks
+from openrouter_async._operations import GET, OneKey
+from openrouter_async._options import CallOptions
+from openrouter_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    InvalidRequestError,
+    NotFoundResponseError,
+    OpenRouterError,
+    WrongLoopError,
+)
+from openrouter_async.models import APIKey
+
+if TYPE_CHECKING:
+    from openrouter_async._call import Caller
+
+_LOG: Final = logging.getLogger("openrouter_async")
+
+
+class KeyState(enum.StrEnum):
+    """What came of looking for a key."""
+
+    FOUND = "found"
+    GONE = "gone"
+    """The service answers 404: there is no such key, or not any more."""
+    FAILED = "failed"
+    """Nobody knows: the outcome's `error` says why."""
+
+
+@attrs.frozen(kw_only=True)
+class KeyOutcome:
+    """What came of looking for one key."""
+
+    hash: str
+    state: KeyState
+    key: APIKey | None = None
+    """The key where it was found."""
+    error: OpenRouterError | None = None
+    """Why it is gone or failed; None where it was found."""
+
+
+KeyProgress: TypeAlias = Callable[[KeyOutcome, int, int], object]
+"""Told each outcome as it comes, how many there are by now, and how many there will be."""
+
+
+FOR_THE_CALLER: Final = (
+    ConfigurationError, InvalidRequestError, ClientClosedError, WrongLoopError,
+)  # fmt: skip
+"""Errors that no single key is to blame for."""
+
+
+async def get_many(
+    caller: Caller,
+    hashes: Iterable[str],
+    *,
+    concurrency: int,
+    progress: KeyProgress | None,
+    options: CallOptions,
+) -> list[KeyOutcome]:
+    """Get keys by their hashes; see `client.api_keys.get_many`."""
+    wanted = _checked_hashes(hashes)
+    workers = min(_checks.at_least_one("concurrency", concurrency), len(wanted))
+    if progress is not None and not callable(progress):
+        raise ConfigurationError("progress must be callable")
+    outcomes: dict[int, KeyOutcome] = {}
+    rest = iter(enumerate(wanted))
+
+    async def work() -> None:
+        for number, hash in rest:
+            outcomes[number] = await _get(caller, hash, options)
+            _tell(progress, outcomes[number], len(outcomes), len(wanted))
+
+    await _run_all([asyncio.create_task(work()) for _ in range(workers)])
+    return [outcomes[number] for number in range(len(wanted))]
+
+
+def _checked_hashes(hashes: object) -> list[str]:
+    """Check each hash before anything is sent; `InvalidRequestError` names the place."""
+    if isinstance(hashes, (str, bytes)) or not isinstance(hashes, Iterable):
+        _checks.refuse("hashes", "an iterable of hashes")
+    items = cast("Iterable[object]", hashes)
+    return [_checks.key_hash(f"hashes[{number}]", hash) for number, hash in enumerate(items)]
+
+
+async def _get(caller: Caller, hash: str, options: CallOptions) -> KeyOutcome:
+    try:
+        answer = await caller.call(GET, OneKey(hash=hash), options)
+    except FOR_THE_CALLER:
+        raise
+    except OpenRouterError as error:
+        gone = isinstance(error, NotFoundResponseError)
+        state = KeyState.GONE if gone else KeyState.FAILED
+        return KeyOutcome(hash=hash, state=state, error=error.with_traceback(None))
+    return KeyOutcome(hash=hash, state=KeyState.FOUND, key=answer.data)
+
+
+async def _run_all(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all; when one fails or the wait is cancelled, none is left behind."""
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _tell(progress: KeyProgress | None, outcome: KeyOutcome, done: int, of: int) -> None:
+    """Tell the caller's function; what it raises must not change anything."""
+    if progress is None:
+        return
+    try:
+        progress(outcome, done, of)
+    except Exception as error:  # noqa: BLE001  # an observer must not break the work
+        _LOG.warning("progress raised %s", type(error).__name__)
