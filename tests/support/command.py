@@ -154,10 +154,10 @@ class Terminal:
         """Wait until the terminal has shown this."""
         end = time.monotonic() + _PATIENCE
         while text not in self.seen:
-            assert time.monotonic() < end, f"no {text!r} in {self.seen!r}"
+            assert time.monotonic() < end, f"no {text!r} in {self.seen[-500:]!r}"
             ended = self.process.poll() is not None
             self._read()
-            assert not ended or text in self.seen, f"no {text!r} in {self.seen!r}"
+            assert not ended or text in self.seen, f"no {text!r} in {self.seen[-500:]!r}"
 
     def type(self, text: str) -> None:
         """Type."""

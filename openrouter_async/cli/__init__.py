@@ -1,0 +1,23 @@
+"""The command `openrouter-keys`. It needs the extra `cli`, and says so where that is missing."""
+
+from __future__ import annotations
+
+import sys
+
+_NEEDED = ("rich", "typer")
+
+
+def main() -> int:
+    """Run the command with the arguments of the process and give its exit code."""
+    try:
+        from openrouter_async.cli._app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _NEEDED:
+            raise
+        print(  # noqa: T201  # the last words of a command
+            f"error: {error.name} is not installed; openrouter-keys needs the extra: "
+            "pip install 'openrouter_async[cli]'",
+            file=sys.stderr,
+        )
+        return 2
+    return run(sys.argv[1:])

@@ -1,0 +1,268 @@
+"""The audit of a whole account."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Final
+
+import attrs
+import typer
+
+from openrouter_async.audit import AuditProgress, AuditReport, AuditRun, Severity
+from openrouter_async.cli._exits import Exit
+from openrouter_async.cli._groups import command
+from openrouter_async.cli._messages import tell, warn
+from openrouter_async.cli._output import Destination
+from openrouter_async.cli._progress import audit_progress
+from openrouter_async.cli._session import Connection
+from openrouter_async.cli._sheet import Format, Sheet, opened
+from openrouter_async.client import AsyncOpenRouter
+from openrouter_async.report import (
+    KeyRow,
+    audit_end,
+    audit_line,
+    audit_rows,
+    by_urgency,
+    count,
+    csv_head,
+    csv_rows,
+    json_line,
+    json_text,
+    sort_rows,
+)
+
+_RULES: Final = "Rules"
+
+
+class GroupBy(enum.StrEnum):
+    """What the sums are made by."""
+
+    WORKSPACE = "workspace"
+    CREATOR = "creator"
+    NAME = "name"
+    EXTERNAL_USER = "external-user"
+    NONE = "none"
+
+
+@attrs.frozen(kw_only=True)
+class Scope:
+    """What to audit, and how fast."""
+
+    workspace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            help="Only this one: id, slug or name; may be repeated.",
+            metavar="ID",
+        ),
+    ] = None
+    concurrency: Annotated[int, typer.Option(help="Requests at once.", metavar="N", min=1)] = 16
+    rate: Annotated[float | None, typer.Option(help="Requests a second, at most.", metavar="N")] = (
+        None
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Rules:
+    """What counts as a finding, and which findings are a failure."""
+
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML file with rules, thresholds and severities.",
+            metavar="PATH",
+            rich_help_panel=_RULES,
+        ),
+    ] = None
+    registry: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of the hashes that should be there, one a line.",
+            metavar="PATH",
+            rich_help_panel=_RULES,
+        ),
+    ] = None
+    fail_on: Annotated[
+        Severity | None,
+        typer.Option(
+            help="Exit with 1 for findings from this severity on: info, warning or critical.",
+            metavar="SEVERITY",
+            rich_help_panel=_RULES,
+        ),
+    ] = None
+
+
+@attrs.frozen(kw_only=True)
+class Layout:
+    """What a table shows."""
+
+    group_by: Annotated[
+        GroupBy,
+        typer.Option(
+            help="Sums by workspace, creator, name, external-user or none.",
+            metavar="WHAT",
+            rich_help_panel="Output",
+        ),
+    ] = GroupBy.WORKSPACE
+    top: Annotated[
+        int,
+        typer.Option(
+            help="How many keys a table shows, the gravest first.",
+            metavar="N",
+            min=0,
+            rich_help_panel="Output",
+        ),
+    ] = 20
+    all: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            "-a",
+            metavar="",
+            help="Show every key, group and finding.",
+            rich_help_panel="Output",
+        ),
+    ] = False
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    command(app, "audit")(audit)
+
+
+def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: Connection) -> int:
+    """Audit every key of every workspace: totals, and findings by severity.
+
+    Ctrl-C ends it with what is known by then, and says that it is partial; with
+    --output that goes to PATH.partial. Names group by what stands before their
+    first separator. NDJSON is written as keys come, at constant memory.
+
+    [bold]Examples[/bold]
+
+    openrouter-keys audit --sandbox
+    openrouter-keys audit --fail-on critical --policy policy.toml
+    openrouter-keys audit --format csv --output keys.csv --sort usage_monthly
+    openrouter-keys audit -w production --group-by creator --all
+
+    [bold]Exit codes[/bold]
+
+    0, or 1 with findings from --fail-on on; 4 if something could not be read;
+    130 after Ctrl-C. For the others see openrouter-keys --help.
+    """
+    sheet.chosen(findings=True)
+    sheet.sort_column()
+    with ExitStack() as stack:
+        destination = stack.enter_context(opened(sheet.output))
+        session = stack.enter_context(connection.open(max_connections=max(100, scope.concurrency)))
+        with audit_progress(quiet=connection.verbose > 0) as progress:
+            run = _prepared(session.client, scope, rules, sheet, progress)
+            work = _stream(run, destination) if _streams(sheet) else run.finish()
+            try:
+                session.run(work)
+            except KeyboardInterrupt:
+                destination.partial = True
+        report = run.report()
+        _write(report, sheet, layout, destination)
+    return _told(report, rules, sheet)
+
+
+def _streams(sheet: Sheet) -> bool:
+    return sheet.format is Format.NDJSON and sheet.sort is None
+
+
+def _prepared(
+    client: AsyncOpenRouter,
+    scope: Scope,
+    rules: Rules,
+    sheet: Sheet,
+    progress: Callable[[AuditProgress], None] | None,
+) -> AuditRun:
+    """Read policy and registry; raises `ConfigurationError` before any request."""
+    return AuditRun(
+        client,
+        workspaces=scope.workspace or None,
+        policy=rules.policy,
+        concurrency=scope.concurrency,
+        rate=scope.rate,
+        registry=rules.registry,
+        progress=progress,
+        keep=rules.registry is not None or not _streams(sheet),
+    )
+
+
+async def _stream(run: AuditRun, destination: Destination) -> None:
+    """Write keys as they come."""
+    names: Mapping[str, str] | None = None
+    while not run.ended:
+        keys = await run.next_page()
+        names = run.report().workspaces if names is None else names
+        lines = [json_line(audit_line(key, run.policy.check(key, run.now), names)) for key in keys]
+        destination.write("".join(lines))
+
+
+def _write(report: AuditReport, sheet: Sheet, layout: Layout, destination: Destination) -> None:
+    if sheet.format is Format.JSON:
+        destination.write(json_text(report.to_dict()))
+        return
+    rows = audit_rows(report)
+    column = sheet.sort_column()
+    if column is not None:
+        rows = sort_rows(rows, column)
+    if sheet.format is Format.CSV:
+        columns = sheet.chosen(findings=True)
+        destination.write(csv_head(columns) + csv_rows(rows, columns))
+    elif sheet.format is Format.NDJSON:
+        destination.write("".join(map(json_line, audit_end(report))))
+    else:
+        _show(report, rows if column else by_urgency(rows), sheet, layout, destination)
+
+
+def _show(
+    report: AuditReport,
+    rows: list[KeyRow],
+    sheet: Sheet,
+    layout: Layout,
+    destination: Destination,
+) -> None:
+    from openrouter_async.report._audit_tables import audit_parts
+    from openrouter_async.report._tables import render
+
+    width = destination.width
+    parts = audit_parts(
+        report,
+        rows,
+        sheet.chosen(findings=True),
+        group_by=None if layout.group_by is GroupBy.NONE else layout.group_by.value,
+        top=None if layout.all else layout.top,
+        width=width,
+    )
+    destination.show(render(parts, width=width, colour=destination.colour))
+
+
+def _told(report: AuditReport, rules: Rules, sheet: Sheet) -> int:
+    """Say on standard error what the report's format may not say, and give the exit code."""
+    if report.partial:
+        place = f"; it is in {sheet.output}.partial" if sheet.output else ""
+        tell(f"interrupted: the report is partial{place}")
+        return Exit.INTERRUPTED
+    if not report.complete:
+        warn("the report is incomplete: " + _why(report))
+    elsewhere = sum(finding.name is None for finding in report.findings)
+    if elsewhere and sheet.format is Format.CSV:
+        tell(f"{count(elsewhere, 'finding')} about no key in the sheet; --format json has all")
+    if rules.fail_on is not None and report.reaches(rules.fail_on):
+        return Exit.FINDINGS
+    unread = report.errors or (report.workspaces and not report.complete)
+    return Exit.INCOMPLETE if unread else Exit.DONE
+
+
+def _why(report: AuditReport) -> str:
+    if report.errors:
+        return f"{count(len(report.errors), 'workspace')} could not be read to the end"
+    if not report.workspaces:
+        return "the service tells of no workspace but the default one"
+    return "keys changed while they were read"

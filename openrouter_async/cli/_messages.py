@@ -1,0 +1,98 @@
+"""What goes to standard error: messages and logs, one line each, never a key."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+from typing import Final, TextIO
+
+from openrouter_async.cli._exits import CommandError
+from openrouter_async.errors import OpenRouterError
+from openrouter_async.report import plain
+from openrouter_async.secret import scrub
+
+_SHOWN_AS: Final = {"error": "\x1b[1;31merror\x1b[0m", "warning": "\x1b[33mwarning\x1b[0m"}
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Say whether a person looks at the stream."""
+    return stream is not None and not stream.closed and stream.isatty()
+
+
+def wants_colour(stream: TextIO | None) -> bool:
+    """Say whether to send colours: only to terminals that have them, never with NO_COLOR."""
+    plain_terminal = os.environ.get("TERM", "") in ("dumb", "unknown")
+    return is_terminal(stream) and not plain_terminal and not os.environ.get("NO_COLOR")
+
+
+def tell(text: str, kind: str | None = None) -> None:
+    """Write a line to standard error if that is possible; if not, nothing else suffers."""
+    line = scrub(text)
+    if kind is not None:
+        line = f"{_SHOWN_AS[kind] if wants_colour(sys.stderr) else kind}: {line}"
+    try:
+        if sys.stderr is not None:  # closed by `2>&-`
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+    except (OSError, ValueError):
+        if sys.stderr is not None:
+            mute(sys.stderr)
+
+
+def mute(stream: TextIO) -> None:
+    """Let what is left in a stream that cannot be written vanish, instead of failing at exit."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):
+        pass
+
+
+def complain(error: CommandError) -> None:
+    """Say why the command ends."""
+    tell(error.message, "error")
+    for line in error.advice:
+        tell(line)
+
+
+def warn(text: str) -> None:
+    """Say what people should know though the command goes on."""
+    tell(text, "warning")
+
+
+class _ToStderr(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            warn(plain(record.getMessage()))
+        else:
+            tell(text)
+
+
+def set_up_logging(verbosity: int) -> None:
+    """Log to standard error: 0 warnings, 1 every attempt, 2 details of errors, 3 everything."""
+    handler = _ToStderr()
+    handler.setFormatter(
+        logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S")
+    )
+    level = logging.DEBUG if verbosity > 2 else logging.WARNING
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("openrouter_async").setLevel(logging.DEBUG if verbosity else logging.WARNING)
+
+
+def tell_details(error: BaseException, verbosity: int) -> None:
+    """Tell more of an error, for -vv and -vvv: never a header, never a key."""
+    if verbosity < 2:
+        return
+    tell(f"  class       {type(error).__name__}")
+    if isinstance(error, OpenRouterError):
+        for name in ("operation", "attempts", "status_code", "error_type", "request_id", "body"):
+            value = getattr(error, name)
+            if value is not None:
+                tell(f"  {name:<11} {plain(str(value))}")
+    if verbosity > 2:
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            tell(f"  | {plain(line)}")

@@ -1,0 +1,188 @@
+"""Where results go: standard output, or a file that is replaced whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from openrouter_async.cli._exits import CommandError, Exit
+from openrouter_async.cli._messages import mute, wants_colour
+from openrouter_async.report import utf8
+
+_NARROWEST: Final = 40
+_USUAL_WIDTH: Final = 80
+
+
+class OutputGoneError(Exception):
+    """Whoever read our standard output went away: nothing is wrong, and nobody listens."""
+
+
+class Destination:
+    """Takes text; what cannot be written is an error, never silence."""
+
+    def __init__(self, stream: BinaryIO, name: str, *, is_stdout: bool) -> None:
+        self._stream = stream
+        self._name = name
+        self._is_stdout = is_stdout
+        self.partial = False
+        """Set when the text is not the whole: a file is then kept beside the wanted one."""
+
+    @property
+    def colour(self) -> bool:
+        """Whether the text may have colours."""
+        return self._is_stdout and wants_colour(sys.stdout)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are: the terminal's, else COLUMNS, else 80."""
+        columns = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        return max(_NARROWEST, columns)
+
+    def show(self, text: str) -> None:
+        """Write text for people, in the characters that the terminal's encoding has."""
+        if self._is_stdout:
+            self._write(_encoded(text, sys.stdout.encoding))
+        else:
+            self.write(text)
+
+    def write(self, text: str) -> None:
+        """Write text for programs, in UTF-8 whatever the locale says."""
+        self._write(utf8(text))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except OSError as error:
+            problem = _problem(self._name, error)
+        except ValueError:
+            problem = CommandError(f"{self._name}: it is closed", Exit.FAILED)
+        else:
+            return
+        if self._is_stdout:
+            mute(sys.stdout)
+        raise problem
+
+
+def _problem(name: str, error: OSError) -> Exception:
+    if error.errno == errno.EPIPE:
+        return OutputGoneError()
+    return CommandError(f"{name}: {error.strerror or type(error).__name__}", Exit.FAILED)
+
+
+_ASCII: Final = str.maketrans({"─": "-", "…": "~", "·": "-"})
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    if not encoding.lower().replace("-", "").startswith("utf"):
+        text = text.translate(_ASCII)
+    return text.encode(encoding, "backslashreplace")
+
+
+@contextmanager
+def standard_output() -> Generator[Destination]:
+    """Give standard output; raises `CommandError` at once if it is closed or nobody reads it."""
+    if _closed:
+        raise CommandError("standard output is closed", Exit.FAILED)
+    if _nobody_reads(sys.stdout.fileno()):
+        mute(sys.stdout)
+        raise OutputGoneError
+    yield Destination(sys.stdout.buffer, "standard output", is_stdout=True)
+
+
+_closed = False
+
+
+def guard_descriptors() -> None:
+    """Fill standard descriptors that are closed, so that no socket of ours gets their numbers."""
+    global _closed  # noqa: PLW0603  # a fact of the process
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            _closed = _closed or number == 1
+    if sys.stdout is None:  # closed by `>&-`
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
+def _nobody_reads(descriptor: int) -> bool:
+    """Say whether a pipe has lost its reader; where that cannot be asked, it has not."""
+    try:
+        import select
+
+        poll = select.poll()
+    except (ImportError, AttributeError):
+        return False
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@contextmanager
+def file_output(path: Path) -> Generator[Destination]:
+    """Give a destination that becomes the file when the block ends well.
+
+    It opens at once, so that a place that cannot be written fails before anything is asked of the
+    service. A device or a pipe is written directly.
+    """
+    name = f"--output {path}"
+    target, temporary, stream = _opened(path, name)
+    destination = Destination(stream, name, is_stdout=False)
+    try:
+        yield destination
+        if temporary is not None:
+            place = target.with_name(f"{target.name}.partial") if destination.partial else target
+            _put_in_place(stream, temporary, place, name)
+    except BaseException:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        with suppress(OSError):
+            stream.close()
+
+
+def _opened(path: Path, name: str) -> tuple[Path, Path | None, BinaryIO]:
+    """Open a temporary file beside the wanted one; or a device itself, with None for it."""
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            return target, None, target.open("wb")
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        return target, Path(temporary), open(descriptor, "wb")  # noqa: PTH123  # a descriptor
+    except OSError as error:
+        reason = error.strerror
+    except (ValueError, RuntimeError):
+        reason = "not a path"
+    raise CommandError(f"{name}: {reason}")
+
+
+def _put_in_place(stream: BinaryIO, temporary: Path, place: Path, name: str) -> None:
+    try:
+        temporary.chmod(_mode_for(place))
+        os.fsync(stream.fileno())
+        stream.close()
+        temporary.replace(place)
+    except OSError as error:
+        problem = _problem(name, error)
+    else:
+        return
+    raise problem
+
+
+def _mode_for(path: Path) -> int:
+    """Give the permissions that the old file has, or that any new one would get."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask

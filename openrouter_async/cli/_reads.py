@@ -1,0 +1,182 @@
+"""Commands that only read: list, get, whoami."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+import attrs
+import typer
+
+from openrouter_async import _checks
+from openrouter_async._converter import to_dict
+from openrouter_async._operations import PAGE_SIZE
+from openrouter_async.cli._exits import CommandError, Exit
+from openrouter_async.cli._groups import command
+from openrouter_async.cli._messages import tell, warn
+from openrouter_async.cli._output import Destination, standard_output
+from openrouter_async.cli._session import Connection
+from openrouter_async.cli._sheet import RecordFormat, Sheet, Sorted, Writer, opened
+from openrouter_async.cli._workspaces import workspace_id
+from openrouter_async.client import AsyncOpenRouter
+from openrouter_async.errors import InvalidRequestError
+from openrouter_async.models import APIKey
+from openrouter_async.report import KeyRow, current_facts, json_text, key_facts, plain
+
+Hash = Annotated[
+    str,
+    typer.Argument(help="The key's hash, not the key itself.", metavar="HASH", show_default=False),
+]
+RecordOption = Annotated[
+    RecordFormat, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")
+]
+
+
+@attrs.frozen(kw_only=True)
+class Which:
+    """Which keys to list."""
+
+    all: Annotated[
+        bool, typer.Option("--all", "-a", metavar="", help="All pages, not only one of 100 keys.")
+    ] = False
+    workspace: Annotated[
+        str | None,
+        typer.Option(
+            "--workspace", "-w", help="Id, slug or name; else the default one.", metavar="ID"
+        ),
+    ] = None
+    include_disabled: Annotated[
+        bool, typer.Option("--include-disabled", metavar="", help="Disabled keys too.")
+    ] = False
+    include_expired: Annotated[
+        bool, typer.Option("--include-expired", metavar="", help="Expired keys too.")
+    ] = False
+    offset: Annotated[
+        int | None, typer.Option(help="How many keys to skip.", metavar="N", show_default=False)
+    ] = None
+    name: Annotated[
+        str | None,
+        typer.Option(help="Only these; * and ? are wildcards.", metavar="PATTERN"),
+    ] = None
+    created_after: Annotated[
+        str | None, typer.Option(help="Only those that are newer.", metavar="TIME")
+    ] = None
+
+    def filter(self) -> Callable[[APIKey], bool]:
+        """Make the test that a key must pass; raises `CommandError`."""
+        since = _moment("--created-after", self.created_after) if self.created_after else None
+        pattern = self.name.casefold() if self.name is not None else None
+        return lambda key: (
+            (since is None or key.created_at >= since)
+            and (pattern is None or fnmatchcase(key.name.casefold(), pattern))
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    command(app, "list")(list_keys)
+    command(app, "get")(get_key)
+    command(app, "whoami")(whoami)
+
+
+def list_keys(which: Which, sheet: Sheet, connection: Connection) -> int:
+    """List the keys of one workspace, newest first.
+
+    [bold]Examples[/]
+
+    openrouter-keys list --all
+    openrouter-keys list -w production --sort usage_monthly
+    openrouter-keys list --all --columns name,hash,limit --format csv
+    """
+    if which.all and which.offset is not None:
+        raise CommandError("--all and --offset exclude each other")
+    passes = which.filter()
+    column = sheet.sort_column()
+    sheet.chosen()
+    with opened(sheet.output) as destination, connection.open() as session:
+        writer = sheet.writer(destination)
+        writer = Sorted(writer, column) if column else writer
+        return session.run(_list(session.client, which, passes, writer))
+
+
+async def _list(
+    client: AsyncOpenRouter, which: Which, passes: Callable[[APIKey], bool], writer: Writer
+) -> int:
+    filters: dict[str, Any] = {
+        "include_disabled": which.include_disabled,
+        "include_expired": which.include_expired,
+        "workspace_id": await workspace_id(client, which.workspace) if which.workspace else None,
+    }
+    now = datetime.now(UTC)
+
+    def take(keys: list[APIKey]) -> None:
+        writer.add([KeyRow(key=key, now=now) for key in keys if passes(key)])
+
+    if not which.all:
+        page = await client.api_keys.list(offset=which.offset, **filters)
+        take(page.data)
+        writer.finish()
+        if len(page.data) >= PAGE_SIZE:
+            tell(f"there may be more: --all, or --offset {(which.offset or 0) + len(page.data)}")
+        return Exit.DONE
+    walk = client.api_keys.iter(**filters)
+    while not walk.ended:
+        take(await walk.next_page())
+    writer.finish()
+    if not walk.complete:
+        warn("keys were deleted while they were read: some may be missing")
+        return Exit.INCOMPLETE
+    return Exit.DONE
+
+
+def get_key(hash: Hash, connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
+    """Show one key.
+
+    [bold]Examples[/]
+
+    openrouter-keys get f01d52606dc8f0a8303a7b5cc3fa07109c2e346cec7c0a16b40de462992ce943
+    openrouter-keys get HASH --format json | jq .data.limit_remaining
+    """
+    with standard_output() as destination, connection.open() as session:
+        answer = session.run(session.client.api_keys.get(hash))
+        facts = key_facts(answer.data, datetime.now(UTC))
+        show_record(destination, form, facts, to_dict(answer))
+
+
+def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
+    """Show the key that is used: any key will do.
+
+    [bold]Examples[/]
+
+    openrouter-keys whoami
+    openrouter-keys whoami --key-file ./customer.key --format json
+    """
+    with standard_output() as destination, connection.open() as session:
+        answer = session.run(session.client.api_keys.get_current_key_metadata())
+        facts = current_facts(answer.data, datetime.now(UTC))
+        show_record(destination, form, facts, to_dict(answer))
+
+
+def show_record(
+    destination: Destination, form: RecordFormat, facts: dict[str, str], document: dict[str, Any]
+) -> None:
+    """Write one record."""
+    if form is RecordFormat.JSON:
+        destination.write(json_text(document))
+        return
+    from openrouter_async.report._tables import details, render
+
+    width = destination.width
+    destination.show(render([details(facts)], width=width, colour=destination.colour))
+
+
+def _moment(option: str, text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(_checks.instant(option, text))
+    except InvalidRequestError:
+        pass
+    raise CommandError(
+        f"{option} must be a time with a zone, such as 2026-08-01T00:00:00Z: {plain(text)}"
+    )

@@ -1,0 +1,166 @@
+"""The options that say whom to talk to, and the connection that comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+import attrs
+import typer
+
+from openrouter_async._omitted import OMITTED
+from openrouter_async._version import __version__
+from openrouter_async.cli._credentials import find_key
+from openrouter_async.cli._exits import CommandError
+from openrouter_async.client import AsyncOpenRouter
+from openrouter_async.secret import Secret
+
+T = TypeVar("T")
+
+_CONNECTION: Final = "Connection"
+_SANDBOX: Final = "Sandbox"
+
+
+@attrs.frozen(kw_only=True)
+class Connection:
+    """Which service and key to use, and how patiently."""
+
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Read the key from this file.", metavar="PATH", rich_help_panel=_CONNECTION
+        ),
+    ] = None
+    key_stdin: Annotated[
+        bool,
+        typer.Option(
+            "--key-stdin",
+            metavar="",
+            help="Read the key from standard input.",
+            rich_help_panel=_CONNECTION,
+        ),
+    ] = False
+    server_url: Annotated[
+        str | None,
+        typer.Option(
+            help="Base URL; else OPENROUTER_BASE_URL, else the service.",
+            metavar="URL",
+            rich_help_panel=_CONNECTION,
+        ),
+    ] = None
+    timeout: Annotated[
+        float,
+        typer.Option(help="For one attempt.", metavar="SECONDS", rich_help_panel=_CONNECTION),
+    ] = 15.0
+    total_timeout: Annotated[
+        float,
+        typer.Option(
+            help="For a call with its retries.", metavar="SECONDS", rich_help_panel=_CONNECTION
+        ),
+    ] = 60.0
+    no_retries: Annotated[
+        bool,
+        typer.Option(
+            "--no-retries", metavar="", help="Try once only.", rich_help_panel=_CONNECTION
+        ),
+    ] = False
+    trust_env: Annotated[
+        bool,
+        typer.Option(
+            "--trust-env",
+            metavar="",
+            help="Use the proxies of the environment.",
+            rich_help_panel=_CONNECTION,
+        ),
+    ] = False
+    allow_insecure_http: Annotated[
+        bool,
+        typer.Option(
+            "--allow-insecure-http",
+            metavar="",
+            help="Send the key over plain http.",
+            rich_help_panel=_CONNECTION,
+        ),
+    ] = False
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Log attempts; -vv: errors in detail; -vvv: everything.",
+            metavar="",
+            show_default=False,
+            rich_help_panel=_CONNECTION,
+        ),
+    ] = 0
+    sandbox: Annotated[
+        bool,
+        typer.Option(
+            "--sandbox",
+            metavar="",
+            help="Use a local service with made-up keys; no key needed.",
+            rich_help_panel=_SANDBOX,
+        ),
+    ] = False
+    sandbox_keys: Annotated[
+        int,
+        typer.Option(help="How many keys it has.", metavar="N", min=0, rich_help_panel=_SANDBOX),
+    ] = 250
+    sandbox_seed: Annotated[
+        int,
+        typer.Option(help="Which keys it has.", metavar="N", rich_help_panel=_SANDBOX),
+    ] = 0
+
+    @contextmanager
+    def open(self, *, max_connections: int = 100) -> Generator[Session]:
+        """Give a session; raises `CommandError` or `ConfigurationError` before any request."""
+        if self.sandbox and (self.key_file or self.key_stdin or self.server_url):
+            raise CommandError("--sandbox excludes --key-file, --key-stdin and --server-url")
+        key = None if self.sandbox else find_key(self.key_file, from_stdin=self.key_stdin)
+        with ExitStack() as stack:
+            runner = stack.enter_context(asyncio.Runner())
+            url = self.server_url
+            if self.sandbox:
+                url, key = self._start_sandbox(runner, stack)
+            client = AsyncOpenRouter(
+                key,
+                x_open_router_title=f"openrouter-keys {__version__}",
+                server_url=url,
+                retries=None if self.no_retries else OMITTED,
+                timeout=self.timeout,
+                total_timeout=self.total_timeout,
+                trust_env=self.trust_env,
+                allow_insecure_http=self.allow_insecure_http,
+                max_connections=max_connections,
+            )
+            stack.callback(lambda: runner.run(client.close()))
+            yield Session(client, runner)
+
+    def _start_sandbox(self, runner: asyncio.Runner, stack: ExitStack) -> tuple[str, Secret]:
+        """Serve the sandbox in the same loop, for as long as the stack is open."""
+        from openrouter_async.sandbox import Sandbox
+
+        box = Sandbox(self.sandbox_keys, self.sandbox_seed)
+        runner.run(box.__aenter__())
+        stack.callback(lambda: runner.run(box.__aexit__()))
+        return box.url, Secret(box.management_key)
+
+
+@attrs.frozen
+class Session:
+    """A client, and the loop in which its calls run one after another.
+
+    Ctrl-C during `run` cancels the call at its next wait and then raises `KeyboardInterrupt`; what
+    the coroutine does after its last wait is not interrupted.
+    """
+
+    client: AsyncOpenRouter
+    _runner: asyncio.Runner
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end."""
+        return self._runner.run(work)

@@ -1,0 +1,65 @@
+"""Keys and audits as tables, CSV, JSON and NDJSON. Only the tables need rich (extra `cli`)."""
+
+from __future__ import annotations
+
+from openrouter_async.report._audit import (
+    GROUPINGS,
+    audit_end,
+    audit_line,
+    audit_rows,
+    by_urgency,
+    grouped,
+)
+from openrouter_async.report._columns import (
+    BY_NAME,
+    KEY_COLUMNS,
+    OF_FINDINGS,
+    Column,
+    KeyRow,
+    sort_rows,
+    whole,
+)
+from openrouter_async.report._facts import created_line, current_facts, key_facts
+from openrouter_async.report._sheets import (
+    csv_head,
+    csv_lines,
+    csv_rows,
+    json_line,
+    json_text,
+    utf8,
+)
+from openrouter_async.report._text import ago, cell, count, day, minute, percent, plain, stamp, usd
+
+__all__ = [
+    "BY_NAME",
+    "GROUPINGS",
+    "KEY_COLUMNS",
+    "OF_FINDINGS",
+    "Column",
+    "KeyRow",
+    "ago",
+    "audit_end",
+    "audit_line",
+    "audit_rows",
+    "by_urgency",
+    "cell",
+    "count",
+    "created_line",
+    "csv_head",
+    "csv_lines",
+    "csv_rows",
+    "current_facts",
+    "day",
+    "grouped",
+    "json_line",
+    "json_text",
+    "key_facts",
+    "minute",
+    "percent",
+    "plain",
+    "sort_rows",
+    "stamp",
+    "usd",
+    "utf8",
+    "whole",
+]

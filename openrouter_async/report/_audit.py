@@ -1,0 +1,164 @@
+"""An audit as tables and sheets: totals, groups, keys, findings. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from openrouter_async._converter import to_dict
+from openrouter_async.audit import NOTICES, RULES, AuditReport, Finding, Severity, Totals
+from openrouter_async.models import APIKey
+from openrouter_async.report._columns import KeyRow
+from openrouter_async.report._text import count, minute, plain, usd
+
+_WORDS: Final = re.compile(r"[-_./:\s]+")
+
+
+def _pattern(row: KeyRow) -> str:
+    """Give what comes before the first separator of a name: `acme` of `acme-prod-2`."""
+    first = _WORDS.split(row.key.name.strip(), maxsplit=1)[0]
+    return plain(first) + ("…" if len(first) < len(row.key.name.strip()) else "")
+
+
+GROUPINGS: Final[Mapping[str, Callable[[KeyRow], str]]] = {
+    "workspace": lambda row: plain(row.workspace or row.key.workspace_id or "default workspace"),
+    "creator": lambda row: plain(row.key.creator_user_id or "unknown"),
+    "name": _pattern,
+    "external-user": lambda row: plain(row.key.external_user or "none"),
+}
+"""What keys can be grouped by."""
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """Some keys of an audit."""
+
+    name: str
+    totals: Totals
+    severities: Mapping[Severity, int]
+    """How many findings its keys have."""
+
+
+def audit_rows(report: AuditReport) -> list[KeyRow]:
+    """Give a row for each key, with what was found."""
+    findings = report.by_key()
+    return [
+        KeyRow(
+            key=key,
+            now=report.now,
+            workspace=report.workspaces.get(key.workspace_id or ""),
+            severity=findings[key.hash][0].severity if key.hash in findings else None,
+            findings=[finding.rule for finding in findings.get(key.hash, ())],
+        )
+        for key in report.keys
+    ]
+
+
+def grouped(report: AuditReport, rows: Sequence[KeyRow], by: str) -> list[Group]:
+    """Sum the keys up by one of `GROUPINGS`; where most is wrong comes first, then most spent."""
+    group_of = {row.key.hash: GROUPINGS[by](row) for row in rows}
+    totals = Totals.grouped((row.key for row in rows), lambda key: group_of[key.hash], report.now)
+    found: dict[str, Counter[Severity]] = {name: Counter() for name in totals}
+    for finding in report.findings:
+        if finding.hash in group_of:
+            found[group_of[finding.hash]][finding.severity] += 1
+    groups = [Group(name=name, totals=totals[name], severities=found[name]) for name in totals]
+    return sorted(groups, key=_urgency, reverse=True)
+
+
+def _urgency(group: Group) -> tuple[float, ...]:
+    found = group.severities
+    return found[Severity.CRITICAL], found[Severity.WARNING], group.totals.usage_monthly
+
+
+def by_urgency(rows: Sequence[KeyRow]) -> list[KeyRow]:
+    """Sort: the gravest finding first, then most spent this month."""
+    return sorted(
+        rows,
+        key=lambda row: (row.severity.rank if row.severity else -1, row.key.usage_monthly),
+        reverse=True,
+    )
+
+
+def by_rule(
+    report: AuditReport, severity: Severity, rows: Sequence[KeyRow]
+) -> dict[str, list[Finding]]:
+    """Give the findings of one severity by rule, keys in the order of the rows."""
+    place = {row.key.hash: number for number, row in enumerate(rows)}
+    found: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        if finding.severity is severity:
+            found.setdefault(finding.rule, []).append(finding)
+    for findings in found.values():
+        findings.sort(key=lambda each: place.get(each.hash or "", -1))
+    return found
+
+
+def headline(report: AuditReport) -> str:
+    """Say in a line what was audited, and whether that was all."""
+    spaces = f" in {count(len(report.workspaces), 'workspace')}" if report.workspaces else ""
+    state = "complete" if report.complete else "INCOMPLETE"
+    if report.partial:
+        state = "PARTIAL, stopped before the end"
+    return f"{count(report.totals.keys, 'key')}{spaces}: {state}"
+
+
+def total_facts(report: AuditReport) -> dict[str, str]:
+    """Tell the totals."""
+    totals = report.totals
+    who = f", with {plain(report.by)}" if report.by else ""
+    return {
+        "audited": f"{minute(report.now)}, {report.seconds:.1f} s, "
+        f"{count(report.requests, 'request')}{who}",
+        "keys": f"{totals.active:,d} active, {totals.disabled:,d} disabled, "
+        f"{totals.expired:,d} expired, {totals.exhausted:,d} exhausted",
+        "limits": f"{usd(totals.limit)} in all, {usd(totals.limit_remaining)} left; "
+        f"{count(totals.unlimited, 'key')} without a limit",
+        "usage": f"{usd(totals.usage_daily)} today, {usd(totals.usage_weekly)} this week, "
+        f"{usd(totals.usage_monthly)} this month, {usd(totals.usage)} ever",
+        "BYOK usage": f"{usd(totals.byok_usage_daily)} today, "
+        f"{usd(totals.byok_usage_weekly)} this week, "
+        f"{usd(totals.byok_usage_monthly)} this month, {usd(totals.byok_usage)} ever",
+        "findings": tally(report.severities),
+    }
+
+
+def explained(rule: str) -> str:
+    """Say what a rule looks for; nothing for a rule of the user's own."""
+    notices = {notice.id: notice.doc for notice in NOTICES}
+    doc = RULES[rule].__doc__ if rule in RULES else notices.get(rule)
+    return (doc or "").partition("\n")[0]
+
+
+def tally(severities: Mapping[Severity, int]) -> str:
+    """Count findings in words."""
+    critical, warnings, infos = (severities.get(each, 0) for each in reversed(Severity))
+    return f"{critical:,d} critical, {count(warnings, 'warning')}, {infos:,d} info"
+
+
+def audit_line(
+    key: APIKey, findings: Iterable[Finding], workspaces: Mapping[str, str]
+) -> dict[str, Any]:
+    """Give a key with its findings for NDJSON, the gravest first; `workspaces` are names by id."""
+    found = [
+        {"rule": each.rule, "severity": each.severity.value, "sentence": each.sentence}
+        for each in sorted(findings, key=lambda each: -each.severity.rank)
+    ]
+    workspace = workspaces.get(key.workspace_id or "")
+    return {"type": "key", **to_dict(key), "workspace": workspace, "findings": found}
+
+
+def audit_end(report: AuditReport) -> Iterator[dict[str, Any]]:
+    """Give the last lines of NDJSON: findings that are about no key of theirs, and the sums."""
+    keyed = {key.hash for key in report.keys}
+    for finding in report.findings:
+        if finding.hash not in keyed:
+            yield {"type": "finding", **to_dict(finding)}
+    document = report.to_dict()
+    for told in ("keys", "findings"):
+        del document[told]
+    yield {"type": "audit", **document}

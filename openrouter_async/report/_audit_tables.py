@@ -1,0 +1,164 @@
+"""An audit on a terminal: what it is about, the sums, the keys, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.rule import Rule
+from rich.text import Text
+
+from openrouter_async.audit import AuditReport, Finding, Severity
+from openrouter_async.report._audit import (
+    Group,
+    by_rule,
+    explained,
+    grouped,
+    headline,
+    tally,
+    total_facts,
+)
+from openrouter_async.report._columns import Column, KeyRow
+from openrouter_async.report._tables import STYLES, Grid, Heading, Part, details, key_grid
+from openrouter_async.report._text import NOTHING, count, plain, usd
+
+_MOST_GROUPS: Final = 12
+_MOST_OF_A_RULE: Final = 5
+_SENTENCE: Final = 62
+"""Columns that a finding's sentence gets before workspace and hash get any."""
+_ROOM_FOR_HASHES: Final = 160
+"""Columns from which on findings show whole hashes."""
+
+
+def audit_parts(
+    report: AuditReport,
+    rows: Sequence[KeyRow],
+    columns: Sequence[Column],
+    *,
+    group_by: str | None,
+    top: int | None,
+    width: int,
+) -> Iterator[Part]:
+    """Lay the report out; `top` is how many keys to show, None for everything."""
+    style = "bold" if report.complete else "bold yellow"
+    yield Text(headline(report), style=style)
+    yield details(total_facts(report))
+    for failure in report.errors:
+        place = plain(failure.workspace or failure.workspace_id or "default workspace")
+        yield Text(f"{place}: {plain(failure.message)}", style="bold red")
+    if rows and group_by is not None:
+        yield from _groups(grouped(report, rows, group_by), group_by, everything=top is None)
+    if rows and top != 0:
+        yield from _keys(rows, columns, top)
+    for severity in reversed(Severity):
+        yield from _findings(
+            by_rule(report, severity, rows), severity, everything=top is None, width=width
+        )
+    yield ""
+    yield Text(f"{tally(report.severities)}{'; PARTIAL' if report.partial else ''}", style=style)
+
+
+def _groups(groups: Sequence[Group], by: str, *, everything: bool) -> Iterator[Part]:
+    shown = groups if everything else groups[:_MOST_GROUPS]
+    headings = [
+        Heading(title=by.replace("-", " "), narrowest=16),
+        Heading(title="keys", right=True, rank=2),
+        Heading(title="active", right=True, rank=5),
+        Heading(title="critical", right=True, rank=3),
+        Heading(title="warning", right=True, rank=4),
+        Heading(title="month", right=True, rank=6),
+        Heading(title="ever", right=True, rank=7),
+        Heading(title="limits", right=True, rank=8),
+        Heading(title="without", right=True, rank=9),
+    ]
+    yield ""
+    yield Grid(headings, [_group_cells(group) for group in shown])
+    yield from _more(len(groups) - len(shown), "group")
+
+
+def _group_cells(group: Group) -> list[str]:
+    totals = group.totals
+    numbers = (
+        totals.keys,
+        totals.active,
+        group.severities.get(Severity.CRITICAL, 0),
+        group.severities.get(Severity.WARNING, 0),
+    )
+    amounts = (totals.usage_monthly, totals.usage, totals.limit)
+    return [
+        group.name,
+        *(f"{number:,d}" for number in numbers),
+        *map(usd, amounts),
+        f"{totals.unlimited:,d}",
+    ]
+
+
+def _keys(rows: Sequence[KeyRow], columns: Sequence[Column], top: int | None) -> Iterator[Part]:
+    shown = rows if top is None else rows[:top]
+    yield ""
+    yield key_grid(shown, columns)
+    yield from _more(len(rows) - len(shown), "key")
+
+
+def _findings(
+    found: dict[str, list[Finding]], severity: Severity, *, everything: bool, width: int
+) -> Iterator[Part]:
+    if not found:
+        return
+    number = sum(map(len, found.values()))
+    title = Text(f"{severity.upper()} {number:,d}", style=STYLES[severity])
+    yield ""
+    yield Rule(title, align="left", style="dim")
+    if severity is Severity.INFO and not everything:
+        yield _tally_grid(found)
+        return
+    for rule, findings in found.items():
+        shown = findings if everything else findings[:_MOST_OF_A_RULE]
+        heading = Text.assemble((plain(rule), "bold"), f" {len(findings):,d}  ")
+        heading.append(explained(rule), style="dim")
+        heading.truncate(width, overflow="ellipsis")
+        yield heading
+        yield _finding_grid(shown, whole_hash=width >= _ROOM_FOR_HASHES)
+        yield from _more(len(findings) - len(shown), "finding", indent=2)
+
+
+def _tally_grid(found: dict[str, list[Finding]]) -> Grid:
+    headings = [
+        Heading(title="rule"),
+        Heading(title="findings", right=True),
+        Heading(title="what", narrowest=20, rank=2),
+    ]
+    rows = [
+        [plain(rule), f"{len(findings):,d}", explained(rule)] for rule, findings in found.items()
+    ]
+    return Grid(headings, rows, bare=True)
+
+
+def _finding_grid(findings: Sequence[Finding], *, whole_hash: bool) -> Grid:
+    headings = [
+        Heading(title="key", narrowest=22 if whole_hash else 14),
+        Heading(title="what", narrowest=20 if whole_hash else _SENTENCE, cut_last=True, rank=2),
+        Heading(title="workspace", narrowest=10, rank=3),
+        Heading(title="hash", rank=4),
+    ]
+    rows = [
+        [
+            plain(finding.name or NOTHING),
+            plain(finding.sentence),
+            plain(finding.workspace or NOTHING),
+            _hash(finding.hash, whole=whole_hash),
+        ]
+        for finding in findings
+    ]
+    return Grid(headings, rows, bare=True, indent=2)
+
+
+def _hash(hash: str | None, *, whole: bool) -> str:
+    if hash is None:
+        return NOTHING
+    return plain(hash) if whole else f"{plain(hash)[:12]}…"
+
+
+def _more(number: int, noun: str, indent: int = 0) -> Iterator[Part]:
+    if number > 0:
+        yield Text(f"{' ' * indent}and {count(number, f'more {noun}')}", style="dim")

@@ -1,0 +1,45 @@
+"""Rows for programs: CSV, JSON and NDJSON. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from openrouter_async.report._columns import Column, KeyRow
+from openrouter_async.report._text import cell
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Write rows as CSV (RFC 4180, but lines end in LF); see `cell` for what is escaped."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def csv_head(columns: Sequence[Column]) -> str:
+    """Write the line of names."""
+    return csv_lines([[column.name for column in columns]])
+
+
+def csv_rows(rows: Iterable[KeyRow], columns: Sequence[Column]) -> str:
+    """Write one line a key."""
+    return csv_lines([column.value(row) for column in columns] for row in rows)
+
+
+def json_text(document: Any) -> str:
+    """Write JSON for people and programs."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def json_line(document: Any) -> str:
+    """Write JSON on one line, for NDJSON."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+
+
+def utf8(text: str) -> bytes:
+    r"""Encode for programs; a lone surrogate becomes `\udXXX`, which in JSON means itself."""
+    return text.encode("utf-8", "backslashreplace")
