@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import logging
 import time
@@ -65,6 +66,25 @@ class Caller(Protocol):
         ...
 
 
+class Client(Caller, Protocol):
+    """What work of several steps needs beside that: the client's clock, and calls as another key."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from, and how to wait."""
+        ...
+
+    async def call_as(
+        self,
+        key: Secret,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+    ) -> Out:
+        """Do as `call` does, with this key in place of the client's."""
+        ...
+
+
 class Core:
     """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
 
@@ -120,6 +140,12 @@ class Core:
         if key is None:
             raise ConfigurationError("the api_key function must give a str or Secret")
         return checked_key(key)
+
+    def with_key(self, key: Secret) -> Core:
+        """Give a twin that sends another key over the same connections, slots and budget."""
+        twin = copy.copy(self)
+        twin.fixed_key = twin._key_source = checked_key(key)
+        return twin
 
     def pause(self, seconds: float) -> None:
         """Hold back new calls, since the service said so."""
@@ -217,7 +243,7 @@ class Call(Generic[In, Out]):
         except TimeoutError:
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
-            failure = AttemptError(APIConnectionError(str(error)), error.condition)
+            failure = self._failure(APIConnectionError(str(error)), error.condition)
         except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
             if self._is_create and attempt.sent:
                 self._warn_of_lost_create(interruption)
@@ -239,11 +265,19 @@ class Call(Generic[In, Out]):
         try:
             return interpret(self._operation, reply, self._known, *_secrets_in(self._given))
         except OpenRouterError as error:
-            failure = AttemptError(error.with_traceback(None), condition_of_reply(reply), reply)
+            failure = self._failure(error.with_traceback(None), condition_of_reply(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
         if gone and self._maybe_done and self._operation.retry is RetryClass.DELETE:
             return cast("Out", DeleteKeysResponse(already_gone=True))
         raise failure
+
+    def _failure(
+        self, error: OpenRouterError, condition: Condition, reply: Reply | None = None
+    ) -> AttemptError:
+        """Say what went wrong; where the client was closed meanwhile, it is that."""
+        if self._core.transport.closed and condition in _CUT_SHORT:
+            error = ClientClosedError("the client was closed during the call")
+        return AttemptError(error, condition, reply)
 
     def _learn_from(self, failure: AttemptError) -> None:
         self._maybe_done = self._maybe_done or failure.may_have_arrived
@@ -262,6 +296,8 @@ class Call(Generic[In, Out]):
         )
 
     def _should_retry(self, failure: AttemptError, attempts: int) -> bool:
+        if self._core.transport.closed:
+            return False
         retries = self._settings.retries
         decision = verdict(failure, self._operation.retry, retries)
         most = _TWICE if decision is Verdict.ONCE_MORE else retries.max_attempts
@@ -342,6 +378,7 @@ class Call(Generic[In, Out]):
         _LOG.warning("%s", note)
 
 
+_CUT_SHORT: Final = {Condition.REFUSED, Condition.NO_ANSWER, Condition.TRUNCATED}
 _AGAIN: Final = {Verdict.RETRY, Verdict.ONCE_MORE}
 _TWICE: Final = 2
 

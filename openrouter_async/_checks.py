@@ -97,6 +97,13 @@ def whole_number(parameter: str, value: object) -> int:
 _TOO_MANY: Final = 10**15
 
 
+def at_least_one(parameter: str, value: object) -> int:
+    """Check how many things may happen at once."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        refuse(parameter, "an integer of at least 1")
+    return int(value)
+
+
 def page_size(parameter: str, value: object) -> int:
     size = whole_number(parameter, value)
     if not 1 <= size <= _BIGGEST_PAGE:

@@ -19,7 +19,8 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 import msgspec
 
-from openrouter_async.errors import ResponseValidationError
+from openrouter_async._checks import key_hash
+from openrouter_async.errors import InvalidRequestError, ResponseValidationError
 from openrouter_async.models import (
     APIKey,
     CreateKeysResponse,
@@ -184,8 +185,15 @@ def _lenient_page(body: bytes) -> LenientListResponse:
             data.append(structure(APIKey, record))
         except ResponseValidationError as error:
             message = error.message.replace("answer", f"answer.data[{number}]")
-            problems.append(ResponseValidationError(message))
+            problems.append(ResponseValidationError(message, hash=_hash_of(record), row=number))
     return LenientListResponse(data=data, problems=problems)
+
+
+def _hash_of(record: object) -> str | None:
+    try:
+        return key_hash("hash", as_object(record).get("hash"))
+    except InvalidRequestError:
+        return None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ import io
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from ssl import SSLContext, SSLError
 from typing import Final
 
@@ -23,7 +23,7 @@ from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
 from openrouter_async._retry import Condition, SendError
 from openrouter_async._version import __version__
-from openrouter_async.errors import ClientClosedError, WrongLoopError
+from openrouter_async.errors import WrongLoopError
 from openrouter_async.secret import Secret
 
 MAX_BODY: Final = 8 * 1024 * 1024
@@ -43,7 +43,7 @@ _HEADERS: Final = {
 }
 
 
-_INHERITED: Final[list[aiohttp.BaseConnector]] = []
+_INHERITED: Final[list[object]] = []
 
 
 class _Request(aiohttp.ClientRequest):
@@ -145,6 +145,9 @@ class Transport:
         self._connector = connector
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._keeper: AsyncGenerator[None, None] | None = None
+        self._answers: set[aiohttp.ClientResponse] = set()
+        """Those whose bodies are being read."""
         self.closed = False
 
     def attempt(self) -> Attempt:
@@ -164,7 +167,7 @@ class Transport:
 
         `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
         """
-        session = self._session(fresh=fresh_connection)
+        session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
         try:
             async with session.request(
@@ -176,28 +179,37 @@ class Transport:
                 middlewares=(attempt,),
                 proxy=self._proxy,
             ) as response:
-                return await _read(response)
+                self._answers.add(response)
+                try:
+                    return await _read(response)
+                finally:
+                    self._answers.discard(response)
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             failure = _explain(error, url, sent=attempt.sent)
-        if self.closed:
-            raise ClientClosedError("the client was closed during the call")
         raise failure
 
-    def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
+    async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
         if self.closed:
-            raise ClientClosedError("the client is closed")
-        session = self._sessions.get(fresh)
-        if session is None:
-            session = self._sessions[fresh] = self._open(fresh=fresh)
-        return session
+            raise SendError(Condition.REFUSED, "the client is closed")
+        if self._keeper is None:
+            self._keeper = _close_with_the_loop(self._sessions)
+            await anext(self._keeper)
+        try:
+            session = self._sessions[fresh] = self._new_session(fresh=fresh)
+        except RuntimeError:
+            pass
+        else:
+            return session
+        raise WrongLoopError("the connector that was passed belongs to another event loop")
 
-    def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
+    def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
         connector = self._connector or aiohttp.TCPConnector(
             limit=0, force_close=fresh, ssl=self._ssl or True
         )
         return aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._connector is None,
+            loop=asyncio.get_running_loop(),  # else it would be the connector's, running or not
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             request_class=_Request,
@@ -222,13 +234,14 @@ class Transport:
         return True
 
     def abandon(self) -> None:
-        """Let go of the sessions without a loop: theirs is closed, or the client was forgotten."""
+        """Let go of what is open without a loop: its own is closed, or the client was forgotten."""
         for session in self._sessions.values():
             connector = session.connector
             session.detach()
             if connector is not None and self._connector is None:
                 connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # close() needs a loop
         self._sessions.clear()
+        self._keeper = None
 
     def forget(self) -> None:
         """Start anew in a forked child without touching what it shares with its parent.
@@ -243,21 +256,39 @@ class Transport:
                 # Else it would close itself when it is collected.
                 connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _INHERITED.append(connector)
+        _INHERITED.append(self._keeper)
         self._sessions.clear()
-        self._loop = None
+        self._keeper = self._loop = None
 
     @property
     def is_open(self) -> bool:
-        """Whether there is something to close."""
-        return bool(self._sessions)
+        """Whether something was opened that nobody has closed."""
+        return self._keeper is not None
 
     async def close(self) -> None:
         """Close the sessions; a caller's connector stays open. A second time does nothing."""
         self.closed = True
         if self._loop is not asyncio.get_running_loop():
             self.abandon()
-        while self._sessions:
-            await self._sessions.popitem()[1].close()
+        for answer in list(self._answers):
+            answer.close()  # closing its session would leave its reader waiting
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            await keeper.aclose()
+
+
+async def _close_with_the_loop(
+    sessions: dict[bool, aiohttp.ClientSession],
+) -> AsyncGenerator[None, None]:
+    """Close the sessions when this is closed, which asyncio does before it closes its loop.
+
+    Connections that outlived their loop could not be closed any more.
+    """
+    try:
+        yield
+    finally:
+        while sessions:
+            await sessions.popitem()[1].close()
 
 
 def _join(base_url: str, target: str) -> URL:
@@ -267,7 +298,7 @@ def _join(base_url: str, target: str) -> URL:
     return URL.build(
         scheme=base.scheme,
         authority=base.raw_authority,
-        path=base.raw_path + path,
+        path=base.raw_path.rstrip("/") + path,
         query_string=query,
         encoded=True,
     )

@@ -20,6 +20,8 @@ OpenRouterError
 │   └── ResponseTooLargeError             an answer longer than the client reads
 ├── UnexpectedRedirectError               3XX; no redirect is followed with credentials
 ├── AmbiguousCreateError                  a create that may or may not have made a key
+├── SinkError                             a new key's plaintext cannot be put where it belongs
+├── RotationError                         a rotation was refused, or stopped half way
 └── PagingError                           the pages of a list do not fit together
 ```
 
@@ -50,6 +52,8 @@ __all__ = [
     "PagingError",
     "ResponseTooLargeError",
     "ResponseValidationError",
+    "RotationError",
+    "SinkError",
     "TooManyRequestsResponseError",
     "UnauthorizedResponseError",
     "UnexpectedRedirectError",
@@ -167,6 +171,11 @@ class OpenRouterDefaultError(OpenRouterError):
 class ResponseValidationError(OpenRouterError):
     """An answer of 2XX that cannot be read; names the path of what is wrong, never its value."""
 
+    hash: str | None = None
+    """Where it is about one record of a list: the key's hash, if that can be read."""
+    row: int | None = None
+    """Where it is about one record of a list: the record's place on its page, from 0."""
+
 
 class ResponseTooLargeError(ResponseValidationError):
     """The answer's body is longer than the client is willing to read."""
@@ -193,6 +202,30 @@ class AmbiguousCreateError(OpenRouterError):
     """When the call gave up (UTC, this machine's clock)."""
     hash: str | None = None
     """The key's hash, if the answer still showed one."""
+
+
+class SinkError(OpenRouterError):
+    """A sink or the journal that guards a new key's plaintext cannot be written.
+
+    With neither `hash` nor `journal`, no key was made. With `journal`, the plaintext is safe in
+    there: `client.api_keys.recover()` and `resume()` deliver it.
+    """
+
+    hash: str | None = None
+    """The new key's hash; None: no key was made, or its record could not be read."""
+    journal: str | None = None
+    """The journal's path; None: nothing was left behind."""
+
+
+class RotationError(OpenRouterError):
+    """A rotation was refused before it began, or stopped; the message says what can be done."""
+
+    old_hash: str | None = None
+    """The key that was to be replaced."""
+    new_hash: str | None = None
+    """Its successor; None: none was made yet."""
+    journal: str | None = None
+    """The path of the journal that remembers the rotation; None: nothing was begun."""
 
 
 class PagingError(OpenRouterError):

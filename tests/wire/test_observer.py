@@ -1,0 +1,172 @@
+"""What is told of each attempt: to the caller's observer, and to the log."""
+
+import asyncio
+import logging
+import re
+from typing import Any
+
+import pytest
+from support.calls import CALLS, CREATE, GET, HASH, KEY, NEW_KEY, Call, ClientFor, problem
+from support.clock import FakeClock
+from support.ports import refused_port
+from support.secrets import capture_logs
+from support.server import ScriptedServer
+from support.steps import delay, redirect, reply, reset, stall_head
+
+from openrouter_async import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    OpenRouterError,
+)
+
+LOGGER = "openrouter_async"
+
+
+class Observer(list[tuple[str, int, Any, float]]):
+    """Remembers what it was told."""
+
+    def __call__(self, operation: str, attempt: int, outcome: Any, seconds: float) -> None:
+        """Be told of an attempt."""
+        self.append((operation, attempt, outcome, seconds))
+
+    @property
+    def outcomes(self) -> list[Any]:
+        """What became of each attempt."""
+        return [outcome for _, _, outcome, _ in self]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_told_of_every_attempt(call: Call, client_for: ClientFor, clock: FakeClock) -> None:
+    """Operation, number of the attempt, status or class of the error, seconds."""
+    told = Observer()
+    async with ScriptedServer(reply(429), delay(0.05, call.ok())) as server:
+        await call(client_for(server, clock=clock, on_attempt=told))
+    assert [fact[:3] for fact in told] == [
+        (call.operation, 1, 429),
+        (call.operation, 2, call.status),
+    ]
+    assert 0.0 <= told[0][3] < 0.5
+    assert 0.05 <= told[1][3] < 0.5
+
+
+async def test_kinds_of_outcome(client_for: ClientFor, clock: FakeClock) -> None:
+    """A status where there was one, else the class of what the caller would be told."""
+    told = Observer()
+    steps = [reset(), stall_head(), redirect(302, "/x"), reply(json=[]), reply(404)]
+    async with ScriptedServer(*steps) as server:
+        client = client_for(server, clock=clock, on_attempt=told, timeout=0.1, retries=None)
+        for _ in steps:
+            with pytest.raises(OpenRouterError):
+                await GET(client)
+        with refused_port() as port, pytest.raises(OpenRouterError):
+            await GET(client, server_url=f"http://127.0.0.1:{port}")
+    assert told.outcomes == [APIConnectionError, APITimeoutError, 302, 200, 404, APIConnectionError]
+    assert {attempt for _, attempt, _, _ in told} == {1}
+
+
+async def test_twins_share_the_observer(client_for: ClientFor) -> None:
+    """`with_options` is observed, too."""
+    told = Observer()
+    async with ScriptedServer(default=GET.ok()) as server:
+        await GET(client_for(server, on_attempt=told).with_options(timeout=3))
+    assert told.outcomes == [200]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_observer_that_raises(call: Call, client_for: ClientFor, clock: FakeClock) -> None:
+    """An observer's failure changes nothing but the log, which names its class only."""
+
+    def fail(*facts: object) -> None:
+        raise LookupError(f"{KEY} {facts}")
+
+    with capture_logs() as logs:
+        async with ScriptedServer(reply(429), call.ok()) as server:
+            result = await call(client_for(server, clock=clock, on_attempt=fail))
+    assert len(server.requests) == 2
+    if call is CREATE:
+        assert result.key == NEW_KEY
+    warned = logs.messages(logging.WARNING)
+    assert [m for m in warned if "on_attempt" in m] == ["on_attempt raised LookupError"] * 2
+    assert KEY not in logs.text
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+async def test_observer_that_interrupts(
+    error: type[BaseException], client_for: ClientFor
+) -> None:
+    """What is meant to stop the program goes on, as the same object, and frees the slot."""
+    raised = error()
+
+    def interrupt(*facts: object) -> None:
+        raise raised
+
+    async with ScriptedServer(default=GET.ok()) as server:
+        client = client_for(server, on_attempt=interrupt, max_connections=1)
+        for _ in range(2):
+            try:
+                await GET(client)
+            except BaseException as caught:
+                assert caught is raised
+            else:
+                pytest.fail("it was swallowed")
+    assert len(server.requests) == 2
+
+
+def test_observer_must_be_callable(client_for: ClientFor) -> None:
+    """Anything else is refused at once."""
+    with pytest.raises(ConfigurationError, match="on_attempt"):
+        client_for("http://127.0.0.1:9", on_attempt="print")
+
+
+LINE = r"{method} {route} \({name}\): attempt {attempt}, {outcome}, \d+ ms, request {request}"
+ROUTES = {
+    "list": "/keys", "create": "/keys", "get": "/keys/{hash}", "update": "/keys/{hash}",
+    "delete": "/keys/{hash}", "get_current_key_metadata": "/key", "list_workspaces": "/workspaces",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_log_lines(call: Call, client_for: ClientFor, clock: FakeClock) -> None:
+    """One line at DEBUG for each attempt: method, route template, status, time, request id."""
+    first = reply(429, json=problem(429, "slow down"), headers={"cf-ray": "1-FRA"})
+    with capture_logs() as logs:
+        async with ScriptedServer(first, call.ok(headers={"cf-ray": "2-FRA"})) as server:
+            await call(client_for(server, clock=clock))
+    ours = [record for record in logs.records if record.name.startswith(LOGGER)]
+    assert {record.levelno for record in ours} == {logging.DEBUG}
+    known = {
+        "method": call.method,
+        "route": re.escape(ROUTES[call.operation]),
+        "name": call.operation,
+    }
+    expected = [
+        LINE.format(attempt=1, outcome=429, request="1-FRA", **known),
+        LINE.format(attempt=2, outcome=call.status, request="2-FRA", **known),
+    ]
+    for record, pattern in zip(ours, expected, strict=True):
+        assert re.fullmatch(pattern, record.getMessage())
+    assert HASH not in "".join(record.getMessage() for record in ours)
+
+
+async def test_log_of_what_was_not_answered(client_for: ClientFor, clock: FakeClock) -> None:
+    """Without an answer the line has the class of the error."""
+    with capture_logs() as logs:
+        async with ScriptedServer(default=reset()) as server:
+            with pytest.raises(APIConnectionError):
+                await GET(client_for(server, clock=clock, retries=None))
+    ours = [r.getMessage() for r in logs.records if r.name.startswith(LOGGER)]
+    assert len(ours) == 1
+    assert re.fullmatch(
+        r"GET /keys/\{hash\} \(get\): attempt 1, APIConnectionError, \d+ ms, request None", ours[0]
+    )
+
+
+async def test_nothing_above_debug(client_for: ClientFor, clock: FakeClock) -> None:
+    """Calls that fail and are repeated are the caller's to report: the log stays quiet."""
+    with capture_logs() as logs:
+        async with ScriptedServer(default=reply(503)) as server:
+            for call in CALLS:
+                with pytest.raises(OpenRouterError):
+                    await call(client_for(server, clock=clock))
+    assert logs.messages(logging.INFO) == []

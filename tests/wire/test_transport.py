@@ -1,0 +1,204 @@
+"""What goes over the wire beside the options: heads, bodies, connections; and what never does."""
+
+import asyncio
+import platform
+
+import aiohttp
+import pytest
+from support.calls import CALLS, CREATE, GET, KEY, LIST, REPEATABLE, Call, ClientFor
+from support.clock import FakeClock
+from support.leaks import no_leaks
+from support.ports import refused_port
+from support.server import ScriptedServer
+from support.steps import Step, close_before_head, delay, reply, reset
+
+from openrouter_async import (
+    AmbiguousCreateError,
+    APIConnectionError,
+    ConfigurationError,
+    OpenRouterError,
+    __version__,
+)
+
+AGENT = (
+    f"openrouter_async/{__version__} Python/{platform.python_version()} "
+    f"aiohttp/{aiohttp.__version__}"
+)
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_exact_head(call: Call, client_for: ClientFor) -> None:
+    """Every header that goes out is one that somebody chose."""
+    async with ScriptedServer(default=call.ok()) as server:
+        await call(client_for(server))
+    expected = {
+        "Host": f"127.0.0.1:{server.port}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "User-Agent": AGENT,
+        "Authorization": f"Bearer {KEY}",
+    }
+    if call.sent:
+        expected |= {"Content-Type": "application/json", "Content-Length": str(len(call.body))}
+    elif call.method == "DELETE":
+        expected["Content-Length"] = "0"
+    if call is CREATE:
+        expected["Connection"] = "close"
+    sent = server.requests[0]
+    assert dict(sent.headers) == expected
+    assert len(sent.headers) == len(expected)
+    assert (sent.method, sent.target, sent.version) == (
+        call.method,
+        f"/api/v1{call.target}",
+        "HTTP/1.1",
+    )
+    assert sent.body == call.body
+
+
+async def test_reads_share_a_connection(client_for: ClientFor) -> None:
+    """One after the other, calls of all kinds but create use the same connection."""
+    async with ScriptedServer(*[call.ok() for call in REPEATABLE]) as server:
+        client = client_for(server)
+        for call in REPEATABLE:
+            await call(client)
+    assert [request.connection for request in server.requests] == [1] * len(REPEATABLE)
+
+
+async def test_each_create_has_its_own_connection(client_for: ClientFor) -> None:
+    """A create never goes over a connection that may have gone stale."""
+    async with ScriptedServer(default=CREATE.ok()) as server:
+        client = client_for(server)
+        for _ in range(3):
+            await CREATE(client)
+        server.script(GET.ok(), CREATE.ok(), GET.ok())
+        for call in (GET, CREATE, GET):
+            await call(client)
+    assert [request.connection for request in server.requests] == [1, 2, 3, 4, 5, 4]
+
+
+async def test_create_beside_stale_connections(client_for: ClientFor) -> None:
+    """However many idle connections have died unnoticed, a create is not ambiguous."""
+    server: ScriptedServer
+    async with ScriptedServer(*[delay(0.02, GET.ok())] * 20, default=CREATE.ok()) as server:
+        client = client_for(server)
+        await asyncio.gather(*(GET(client) for _ in range(20)))
+        created = await CREATE(client)
+    assert created.key
+    assert server.requests[-1].number == 1
+
+
+STALE: list[Step] = [close_before_head(), reset()]
+
+
+@pytest.mark.parametrize("call", REPEATABLE, ids=str)
+@pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
+async def test_stale_connection(
+    stale: Step, call: Call, client_for: ClientFor, clock: FakeClock
+) -> None:
+    """A kept connection that is dead costs one attempt that we count, and none that we do not."""
+    told: list[object] = []
+    async with ScriptedServer(call.ok(), stale, call.ok()) as server:
+        client = client_for(server, clock=clock, on_attempt=lambda *facts: told.append(facts[2]))
+        await call(client)
+        await call(client)
+    assert [(r.connection, r.number) for r in server.requests] == [(1, 1), (1, 2), (2, 1)]
+    assert told == [call.status, APIConnectionError, call.status]
+    assert clock.sleeps == [0.5]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
+async def test_no_hidden_repeat(stale: Step, call: Call, client_for: ClientFor) -> None:
+    """Without retries a lost request is sent once: aiohttp's own repeat is off."""
+    async with ScriptedServer(call.ok(), stale, default=call.ok()) as server:
+        client = client_for(server, retries=None)
+        await call(client)
+        with pytest.raises(OpenRouterError):
+            await call(client)
+    assert len(server.requests) == 2
+
+
+async def test_connections_closed_by_the_server_are_left(client_for: ClientFor) -> None:
+    """A connection that the server announced to close, or closed, is not tried again."""
+    async with ScriptedServer(
+        GET.ok(close=True), GET.ok(idle_close=0.01), default=GET.ok()
+    ) as server:
+        client = client_for(server, retries=None)
+        await GET(client)
+        await GET(client)
+        await asyncio.sleep(0.05)
+        await GET(client)
+    assert [request.connection for request in server.requests] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+async def test_no_cookies(call: Call, client_for: ClientFor) -> None:
+    """What a server wants remembered is not: no cookie is ever sent."""
+    cookies = [("Set-Cookie", "session=1; Path=/"), ("Set-Cookie", "edge=2; Domain=localhost")]
+    async with ScriptedServer(default=call.ok(headers=cookies)) as server:
+        client = client_for(f"{server.url_as('localhost')}/api/v1")
+        for _ in range(3):
+            await call(client)
+    assert [request.header("Cookie") for request in server.requests] == [None] * 3
+
+
+async def test_max_connections(client_for: ClientFor) -> None:
+    """No more requests are under way at once than were allowed, creates included."""
+    async with ScriptedServer(default=delay(0.01, CREATE.ok())) as server:
+        client = client_for(server, max_connections=3)
+        await asyncio.gather(*(CREATE(client, total_timeout=20) for _ in range(12)))
+    starts = sorted(request.at for request in server.requests)
+    assert all(later - first >= 0.009 for first, later in zip(starts, starts[3:], strict=False))
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "9", None])
+def test_max_connections_is_a_count(count: object, client_for: ClientFor) -> None:
+    """Anything but a positive integer is refused."""
+    with pytest.raises(ConfigurationError, match="max_connections"):
+        client_for("http://127.0.0.1:9", max_connections=count)
+
+
+async def test_callers_connector(client_for: ClientFor) -> None:
+    """A caller's connector carries every request, and is not closed with the client."""
+    async with (
+        ScriptedServer(default=CREATE.ok()) as server,
+        aiohttp.TCPConnector(limit=1) as connector,
+    ):
+        client = client_for(server, connector=connector)
+        await CREATE(client)
+        await CREATE(client)
+        await client.close()
+        assert not connector.closed
+        await CREATE(client_for(server, connector=connector))
+    assert [request.connection for request in server.requests] == [1, 1, 1]
+
+
+async def test_unix_socket(client_for: ClientFor, tmp_path: object) -> None:
+    """A connector may lead anywhere; here it refuses, and that is not ambiguous."""
+    async with aiohttp.UnixConnector(f"{tmp_path}/nobody.sock") as connector:
+        client = client_for("http://localhost/api/v1", connector=connector, retries=None)
+        with pytest.raises(APIConnectionError, match="No such file") as caught:
+            await CREATE(client)
+    assert not isinstance(caught.value, AmbiguousCreateError)
+
+
+async def test_address_that_is_none(client_for: ClientFor, clock: FakeClock) -> None:
+    """What aiohttp refuses before it connects was not sent: definite, and an error of ours."""
+    client = client_for("https://127.1/api/v1", clock=clock)
+    with pytest.raises(APIConnectionError, match="cannot connect") as caught:
+        await CREATE(client)
+    assert not isinstance(caught.value, AmbiguousCreateError)
+
+
+async def test_nothing_is_left_open(client_for: ClientFor, clock: FakeClock) -> None:
+    """Whatever happened to its calls, a closed client leaves no descriptor, task or thread."""
+    steps = [GET.ok(), reply(500), reset(), close_before_head(), reply(200, text="no")]
+    async with ScriptedServer(*steps * 4, default=GET.ok()) as server:
+        with refused_port() as port:
+            async with no_leaks():
+                client = client_for(server, clock=clock, retries=None)
+                calls = [GET(client) for _ in range(20)]
+                calls += [LIST(client, server_url=f"http://127.0.0.1:{port}") for _ in range(5)]
+                await asyncio.gather(*calls, return_exceptions=True)
+                await client.close()
+    assert len(server.requests) == 20
