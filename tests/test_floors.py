@@ -15,7 +15,14 @@ MODULES = {
 # A new module gets its name here, on the lowest floor where it can stand.
 STOREYS = [
     ["_omitted", "_options", "_version", "errors", "models", "secret"],  # 0, words
-    ["_careful", "_checks", "_converter", "_operations", "_replies", "_settings"],  # 1, meaning: no I/O
+    [
+        "_careful",
+        "_checks",
+        "_converter",
+        "_operations",
+        "_replies",
+        "_settings",
+    ],  # 1, meaning: no I/O
     ["_retry", "_transport"],  # 2, the wire
     ["_call"],  # 3, one call
     ["audit", "bulk", "paging", "provisioning"],  # 4, many calls
@@ -25,7 +32,14 @@ STOREYS = [
 FLOORS = {name: floor for floor, names in enumerate(STOREYS) for name in names}
 TOP = 5  # what the package itself exports: for faces
 FACES = 6
-NEIGHBOURS = {0, 1, 2, 5, 6}  # floors whose modules may use each other; elsewhere within a folder
+NEIGHBOURS = {
+    0,
+    1,
+    2,
+    4,
+    5,
+    6,
+}  # floors whose modules may use each other; elsewhere within a folder
 TOWER = "sandbox"  # reads floors 0 and 1; only faces use it
 
 

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pure.samples import FUZZ, HASH, KEY
 from support.secrets import assert_not_leaked
 
-from openrouter_async import OMITTED, External, InvalidRequestError, OpenRouterError, Secret
+from openrouter_async import (
+    OMITTED,
+    External,
+    InvalidRequestError,
+    OpenRouterError,
+    Secret,
+    _checks,
+)
 from openrouter_async._operations import OPERATIONS, PAGE_SIZE, compose
 
 ROWS = {row.name: row for row in OPERATIONS}
@@ -167,6 +174,14 @@ def test_a_key_in_place_of_a_hash_is_explained() -> None:
     """Old examples have the key where the hash belongs: the error says which of them is meant."""
     error = refusal("get", {"hash": KEY})
     assert "not the key itself" in error.message
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "1", "", None, True, [1], math.nan], ids=range(9))
+def test_concurrency(value: Any) -> None:
+    """How many things may happen at once is a whole number from 1, refused by name too."""
+    with pytest.raises(InvalidRequestError, match=r"^concurrency must be an integer of at least 1$"):
+        _checks.at_least_one("concurrency", value)
+    assert [_checks.at_least_one("concurrency", good) for good in (1, 64)] == [1, 64]
 
 
 @pytest.mark.parametrize(

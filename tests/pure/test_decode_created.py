@@ -196,7 +196,6 @@ def test_flipped_bytes(data: st.DataObject) -> None:
     try:
         created = interpret(CREATE, reply(201, bytes(body)))
     except ResponseValidationError as error:
-        assert f'"key": "{KEY}"'.encode() not in body
         assert_not_leaked(KEY, str(error), repr(vars(error)))
     else:
         assert created.key

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pure.samples import FUZZ, OVERSPENT, RECORD, as_json, record
+from pure.samples import FUZZ, HASH, KEY, OVERSPENT, RECORD, as_json, record
+from support.secrets import assert_not_leaked
 
 from openrouter_async import ResponseValidationError
 from openrouter_async._converter import decode
@@ -36,6 +37,8 @@ def test_bad_records_are_set_aside() -> None:
         "answer.data[6].created_at: expected an ISO 8601 timestamp with a zone",
         "answer.data[7].hash: missing",
     ]
+    assert [problem.row for problem in page.problems] == [1, 2, 5, 6, 7]
+    assert [problem.hash for problem in page.problems] == [None, None, None, HASH, None]
     paths = page.problems[4].message.split("; ")
     assert len(paths) == 3
     assert all(path.startswith("answer.data[7].") for path in paths)
@@ -47,6 +50,15 @@ def test_ninety_nine_of_a_hundred() -> None:
     records[50]["usage"] = "much"
     page = decode(LenientListResponse, as_json({"data": records}))
     assert (len(page.data), len(page.problems), page.length) == (99, 1, 100)
+
+
+@pytest.mark.parametrize("hash", [KEY, "../x", "short", "", 7, None, [HASH]], ids=range(7))
+def test_the_hash_of_a_bad_record(hash: Any) -> None:
+    """What is told of a bad record can be passed to `get` and `delete`, and is never a key."""
+    body = as_json({"data": [record(name=7), record(name=7, hash=hash)]})
+    page = decode(LenientListResponse, body)
+    assert [problem.hash for problem in page.problems] == [HASH, None]
+    assert_not_leaked(KEY, repr([vars(problem) for problem in page.problems]))
 
 
 def test_other_zones_are_no_problem() -> None:

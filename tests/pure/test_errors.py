@@ -20,6 +20,8 @@ from openrouter_async.errors import (
     PagingError,
     ResponseTooLargeError,
     ResponseValidationError,
+    RotationError,
+    SinkError,
     ambiguous_class,
 )
 
@@ -40,25 +42,33 @@ FACTS: dict[str, Any] = {
     "user_id": "user_1",
     "body": "the body",
 }
-AMBIGUOUS_FACTS = {
-    "name": "acme",
-    "workspace_id": "w",
-    "not_before": datetime(2026, 1, 1, tzinfo=UTC),
-    "not_after": datetime(2026, 1, 2, tzinfo=UTC),
-    "hash": "0" * 64,
+OWN_FACTS: dict[type[OpenRouterError], dict[str, Any]] = {
+    AmbiguousCreateError: {
+        "name": "acme",
+        "workspace_id": "w",
+        "not_before": datetime(2026, 1, 1, tzinfo=UTC),
+        "not_after": datetime(2026, 1, 2, tzinfo=UTC),
+        "hash": "0" * 64,
+    },
+    InvalidRequestError: {"parameter": "limit"},
+    PagingError: {"offset": 100},
+    ResponseValidationError: {"hash": "0" * 64, "row": 7},
+    RotationError: {"old_hash": "0" * 64, "new_hash": "1" * 64, "journal": "/j"},
+    SinkError: {"hash": "0" * 64, "journal": "/j"},
 }
 
 
 def facts_for(cls: type[OpenRouterError]) -> dict[str, Any]:
     """All facts that a class can carry."""
-    facts = dict(FACTS)
-    if issubclass(cls, AmbiguousCreateError):
-        facts |= AMBIGUOUS_FACTS
-    if issubclass(cls, InvalidRequestError):
-        facts["parameter"] = "limit"
-    if issubclass(cls, PagingError):
-        facts["offset"] = 100
-    return facts
+    own = [facts for base, facts in OWN_FACTS.items() if issubclass(cls, base)]
+    return dict(item for facts in [FACTS, *own] for item in facts.items())
+
+
+def test_these_are_all_facts() -> None:
+    """No class has an attribute that the tests below do not know."""
+    for cls in EVERY_CLASS:
+        declared = {name for base in cls.__mro__ for name in vars(base).get("__annotations__", {})}
+        assert declared - {"message"} == facts_for(cls).keys()
 
 
 def drawn() -> Iterator[tuple[str, str, str | None]]:
