@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeAlias, Type
 from openrouter_async._converter import hash_seen_in
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
 from openrouter_async._options import CallOptions
-from openrouter_async._replies import Reply, interpret
+from openrouter_async._replies import Reply, interpret, request_id
 from openrouter_async._retry import (
     AttemptError,
     Clock,
@@ -67,7 +67,7 @@ class Caller(Protocol):
 
 
 class Client(Caller, Protocol):
-    """What work of several steps needs beside that: the client's clock, and calls as another key."""
+    """What work of several steps needs beside that: a clock, and calls with another key."""
 
     @property
     def clock(self) -> Clock:
@@ -144,7 +144,7 @@ class Core:
     def with_key(self, key: Secret) -> Core:
         """Give a twin that sends another key over the same connections, slots and budget."""
         twin = copy.copy(self)
-        twin.fixed_key = twin._key_source = checked_key(key)
+        twin.fixed_key = checked_key(key)
         return twin
 
     def pause(self, seconds: float) -> None:
@@ -209,10 +209,10 @@ class Call(Generic[In, Out]):
             result = self._read(reply)
         except AttemptError as failure:
             error = failure.error
-            self._report(error.status_code or type(error), began, error.request_id)
+            self._report(error.status_code or type(error), began, failure.reply)
             self._learn_from(failure)
             raise
-        self._report(reply.status, began, None)
+        self._report(reply.status, began, reply)
         return result
 
     async def _exchange(self) -> Reply:
@@ -263,7 +263,7 @@ class Call(Generic[In, Out]):
     def _read(self, reply: Reply) -> Out:
         """Turn an answer into the result; raises `AttemptError`."""
         try:
-            return interpret(self._operation, reply, self._known, *_secrets_in(self._given))
+            return interpret(self._operation, reply, *self._secrets)
         except OpenRouterError as error:
             failure = self._failure(error.with_traceback(None), condition_of_reply(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
@@ -353,11 +353,16 @@ class Call(Generic[In, Out]):
         error.attempts = self._attempts
         return error
 
+    @property
+    def _secrets(self) -> list[Secret]:
+        """What was sent and must not come back in any text."""
+        return [self._known, *_secrets_in(self._given)]
+
     def _time_left(self) -> float:
         return self._deadline - self._clock.time()
 
     def _report(
-        self, outcome: int | type[OpenRouterError], began: float, request_id: str | None
+        self, outcome: int | type[OpenRouterError], began: float, reply: Reply | None
     ) -> None:
         """Tell the log and the caller's observer of one attempt; never a header or body."""
         if self._core.on_attempt is None and not _LOG.isEnabledFor(logging.DEBUG):
@@ -367,7 +372,8 @@ class Call(Generic[In, Out]):
         _LOG.debug(
             "%s %s (%s): attempt %d, %s, %.0f ms, request %s",
             self._request.method, self._request.route, name, attempt,
-            outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000, request_id,
+            outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
+            request_id(reply, *self._secrets) if reply else None,
         )  # fmt: skip
         self._core.tell(name, attempt, outcome, seconds)
 

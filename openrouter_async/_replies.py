@@ -58,8 +58,10 @@ def interpret(operation: Operation[Any, Out], reply: Reply, *known: Secret) -> O
         raise error_of(reply, *known)
     if reply.too_large:
         raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
+    problem = ""
     try:
-        return _converter.decode(operation.returns, reply.body)
+        if reply.body or not reply.truncated:  # a body that was lost is not an empty one
+            return _converter.decode(operation.returns, reply.body)
     except ResponseValidationError as error:
         problem = error.message
     if is_cut(reply):
@@ -78,7 +80,7 @@ def is_cut(reply: Reply) -> bool:
 def _is_cut_json(body: bytes) -> bool:
     try:
         msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         return bool(body.strip()) and "truncated" in str(error)
     return False
 
@@ -151,10 +153,15 @@ def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
             for name, value in headers.items()
             if name.lower() not in _HIDDEN_HEADERS
         },
-        "request_id": _text(headers.get("X-Generation-Id") or headers.get("cf-ray"), *known),
+        "request_id": request_id(reply, *known),
         "retry_after": retry_after(reply),
         "body": _shown_body(reply.body, *known)[:_LONGEST_BODY],
     }
+
+
+def request_id(reply: Reply, *known: Secret) -> str | None:
+    """Give what names the request to the service's support, or at its edge."""
+    return _text(reply.headers.get("X-Generation-Id") or reply.headers.get("cf-ray"), *known)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
     return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
 
 
-def _explain_not_sent(error: Exception, place: str) -> SendError:
+def _explain_not_sent(error: Exception, place: str) -> SendError:  # noqa: PLR0911  # a row a kind
     match error:
         case aiohttp.ClientConnectorDNSError():
             return SendError(Condition.UNKNOWN_HOST, f"unknown host {error.host}")

@@ -30,6 +30,7 @@ from openrouter_async._operations import (
     UpdateKeys,
 )
 from openrouter_async._options import CallOptions
+from openrouter_async._safe_keys import SafeKeys, wrapped
 from openrouter_async.bulk import KeyOutcome, KeyProgress, get_many
 from openrouter_async.models import (
     CreateKeysResponse,
@@ -42,16 +43,15 @@ from openrouter_async.models import (
     UpdateKeysResponse,
 )
 from openrouter_async.paging import KeyWalk
-from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._call import Client
 
 
-class APIKeys:
+class APIKeys(SafeKeys):
     """The keys of an account; all but `get_current_key_metadata` need a management key."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Client) -> None:
         self._caller = caller
 
     async def list(
@@ -257,12 +257,3 @@ class APIKeys:
     ) -> GetCurrentKeyResponse:
         """Describe the key that makes the request; works with any key."""
         return await self._caller.call(CURRENT, Nothing(), options)
-
-
-def wrapped(
-    external: External | Mapping[str, Any] | Omitted | None,
-) -> External | Mapping[str, Any] | Omitted | None:
-    """Wrap a partner's key, so that a traceback through `create` does not show it."""
-    if isinstance(external, Mapping) and isinstance(external.get("api_key"), str):
-        return {**external, "api_key": Secret(external["api_key"])}
-    return external

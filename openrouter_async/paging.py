@@ -10,14 +10,10 @@ may be fetched at once.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
-
-import attrs
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 from openrouter_async._operations import (
     LIST,
@@ -25,11 +21,11 @@ from openrouter_async._operations import (
     PAGE_SIZE,
     ListKeys,
     ListWorkspaces,
-    Operation,
 )
 from openrouter_async._options import CallOptions
+from openrouter_async._pages import Ahead, Memory, Page, fetch_page
 from openrouter_async.errors import PagingError, ResponseValidationError
-from openrouter_async.models import APIKey, LenientListResponse, Workspace
+from openrouter_async.models import APIKey, Workspace
 
 if TYPE_CHECKING:
     from openrouter_async._call import Caller
@@ -40,15 +36,11 @@ OVERLAP: Final = 5
 """Rows that a page shares with the one before: so many deletions between the two do no harm."""
 REMEMBERED: Final = 4096
 """Rows in which duplicates are looked for; enough for those at seams, at constant memory."""
+_NO_BOUND: Final = 1024
 MOST_EQUAL_PAGES: Final = 3
 """Pages in a row that are the same as the one before: the server ignores `offset`."""
-MOST_STALE_PAGES: Final = REMEMBERED // PAGE_SIZE
-"""Pages in a row without a new row; so many keys are not created between two pages."""
-
-LENIENT_LIST: Final = Operation(
-    name=LIST.name, method=LIST.method, path=LIST.path, takes=LIST.takes,
-    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, doc=LIST.doc,
-)  # fmt: skip
+MOST_STALE_PAGES: Final = 2 * REMEMBERED // PAGE_SIZE
+"""Pages in a row without a new row: more than there are where the walk had to start anew."""
 
 
 class Walk(AsyncIterator[T], Generic[T]):
@@ -56,7 +48,7 @@ class Walk(AsyncIterator[T], Generic[T]):
 
     def __init__(self) -> None:
         self.pages: int = 0
-        """How many pages were read so far."""
+        """How many pages were read so far, without those that were fetched in vain."""
         self._rows: deque[T] = deque()
         self._ended = False
 
@@ -110,8 +102,10 @@ class KeyWalk(Walk[APIKey]):
         self.problems: list[ResponseValidationError] = []
         """Records that could not be read; stays empty unless `lenient`."""
         self._window = window
-        self._fetch = partial(_fetch, caller, given, options, lenient)
-        self._ahead = _Ahead(self._fetch)
+        self._fetch = partial(fetch_page, caller, given, options, lenient=lenient)
+        self._ahead = Ahead(self._fetch, PAGE_SIZE - OVERLAP)
+        self._pace = _NO_BOUND
+        """How many pages the list's changes allow to fetch at once: 1 after a gap, then growing."""
         self._next = 0
         """The offset at which the page after the last one should begin."""
         self._last: list[str | None] = []
@@ -121,7 +115,7 @@ class KeyWalk(Walk[APIKey]):
         self._stale_pages = 0
         """How many pages in a row brought nothing new."""
         self._at_end = False
-        self._seen = _Memory(REMEMBERED)
+        self._seen = Memory(REMEMBERED)
         self._verified = True
 
     @property
@@ -131,15 +125,15 @@ class KeyWalk(Walk[APIKey]):
         It assumes that the service's order is stable; a key that was moved to another workspace
         meanwhile is outside the promise.
         """
-        return self._ended and self._verified
+        return self._at_end and self._verified
 
     async def next_page(self) -> list[APIKey]:
         """Wait for one more page, take those along that are there too, and give their new keys."""
         try:
             self._check_progress()
             new = self._take(await self._next_that_joins_on())
-            while not self._at_end and self._joining_page_is_here():
-                new += self._take(await self._next_that_joins_on())
+            while not self._at_end and (page := self._ahead.first_if_here(self._joins_on)):
+                new += self._take(page)
         except BaseException:
             await self._ahead.close()
             raise
@@ -156,47 +150,34 @@ class KeyWalk(Walk[APIKey]):
 
     def _fetch_ahead(self) -> None:
         """Fill the window with requests; without concurrency each page is fetched on demand."""
-        window = self._window()
+        window = min(self._window(), self._pace)
         while window > 1 and len(self._ahead) < window:
-            self._ahead.start_after(self._next)
+            self._ahead.start(self._next)
+        self._pace = min(self._pace + 1, _NO_BOUND)
 
-    def _joining_page_is_here(self) -> bool:
-        page = self._ahead.first_if_here()
-        return page is not None and self._joins_on(page)
-
-    async def _next_that_joins_on(self) -> _Page:
-        """Give the next page that leaves no gap; one that leaves a gap waits until it is filled."""
-        while True:
-            if not self._ahead:
-                self._ahead.start_after(self._next)
-            page = await self._ahead.first()
-            if self._joins_on(page):
-                break
-            if page.offset >= self._next:
-                return await self._from_further_back(page)
-            self._ahead.drop_first()  # others that were fetched later have overtaken it
-        self._ahead.drop_first()
-        self.pages += 1
-        return page
-
-    async def _from_further_back(self, page: _Page) -> _Page:
-        """Fetch what lies before a page that does not join on, or give the page and be unsure.
+    async def _next_that_joins_on(self) -> Page:
+        """Give the next page, from further back where that is needed to leave no gap.
 
         A page at the very beginning always joins on: the walk starts anew there.
         """
-        back = OVERLAP if page.offset == self._next else 0
+        if not self._ahead:
+            self._ahead.start(self._next)
+        page = await self._ahead.first()
+        if self._joins_on(page):
+            return page
+        self._pace = 1
+        await self._ahead.close()  # what was fetched before the list has moved
+        back = OVERLAP
         while back <= REMEMBERED - PAGE_SIZE:
             self.refetched += 1
-            self.pages += 1
-            between = await self._fetch(max(0, self._next - back))
-            if between.offset == 0 or self._joins_on(between):
-                return between
+            earlier = await self._fetch(max(0, self._next - back))
+            if earlier.offset == 0 or self._joins_on(earlier):
+                return earlier
             back = 2 * back + OVERLAP
         self._verified = False
-        self._ahead.drop_first()
         return page
 
-    def _joins_on(self, page: _Page) -> bool:
+    def _joins_on(self, page: Page) -> bool:
         """Say whether the page shares a row with what was seen; the first one always joins on."""
         return not self._seen or any(hash in self._seen for hash in page.hashes)
 
@@ -210,8 +191,9 @@ class KeyWalk(Walk[APIKey]):
                 offset=self._next,
             )
 
-    def _take(self, page: _Page) -> list[APIKey]:
+    def _take(self, page: Page) -> list[APIKey]:
         """Remember the page and give its new keys."""
+        self.pages += 1
         new = [key for key in page.keys if self._seen.add(key.hash)]
         problems = [
             problem
@@ -225,129 +207,6 @@ class KeyWalk(Walk[APIKey]):
         self._next = page.offset + page.length - OVERLAP
         self._at_end = page.length < PAGE_SIZE
         return new
-
-
-def _hashes_of(page: _Page) -> list[str | None]:
-    return [*(key.hash for key in page.keys), *(problem.hash for problem in page.problems)]
-
-
-@attrs.frozen(kw_only=True)
-class _Page:
-    """A page, and where it was asked for."""
-
-    offset: int
-    keys: list[APIKey]
-    problems: list[ResponseValidationError]
-    hashes: list[str | None] = attrs.field(
-        init=False, default=attrs.Factory(_hashes_of, takes_self=True)
-    )
-    """Of keys and problems, as far as they can be read."""
-
-    @property
-    def length(self) -> int:
-        return len(self.hashes)
-
-
-_Fetch: TypeAlias = Callable[[int], Coroutine[Any, Any, _Page]]
-
-
-async def _fetch(
-    caller: Caller,
-    given: ListKeys,
-    options: CallOptions,
-    lenient: bool,  # noqa: FBT001  # bound by position
-    offset: int,
-) -> _Page:
-    given = attrs.evolve(given, offset=offset)
-    if lenient:
-        lax = await caller.call(LENIENT_LIST, given, options)
-        return _Page(offset=offset, keys=lax.data, problems=lax.problems)
-    return _Page(offset=offset, keys=(await caller.call(LIST, given, options)).data, problems=[])
-
-
-class _Ahead:
-    """Pages that are fetched before their turn, in the order of their offsets.
-
-    It knows nothing of the walk, so that a forgotten walk is freed, and its requests with it.
-    """
-
-    def __init__(self, fetch: _Fetch) -> None:
-        self._fetch = fetch
-        self._tasks: deque[asyncio.Task[_Page]] = deque()
-        self._offset = 0
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def start_after(self, offset: int) -> None:
-        """Fetch one more page: at `offset` if it is the only one, else after the last of them."""
-        self._offset = self._offset + PAGE_SIZE - OVERLAP if self._tasks else offset
-        task = asyncio.create_task(self._fetch(self._offset))
-        task.add_done_callback(_look_at)
-        self._tasks.append(task)
-
-    async def first(self) -> _Page:
-        """Wait for the first page."""
-        return await self._tasks[0]
-
-    def first_if_here(self) -> _Page | None:
-        """Give the first page if it came already; None also if there is an error instead."""
-        task = self._tasks[0] if self._tasks else None
-        here = task is not None and task.done() and not task.cancelled() and not task.exception()
-        return task.result() if task is not None and here else None
-
-    def drop_first(self) -> None:
-        self._tasks.popleft()
-
-    async def close(self) -> None:
-        """Cancel what is under way, and wait until that is done."""
-        tasks = list(self._tasks)
-        self._tasks.clear()
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    def __del__(self) -> None:
-        for task in self._tasks:
-            cancel_from_anywhere(task)
-
-
-def cancel_from_anywhere(task: asyncio.Task[Any]) -> None:
-    """Cancel a task that nobody waits for any more, also from another thread than its loop's."""
-    with contextlib.suppress(RuntimeError):  # the loop is closed, and the task with it
-        task.get_loop().call_soon_threadsafe(task.cancel)
-
-
-def _look_at(task: asyncio.Task[_Page]) -> None:
-    """Take note of an error that nobody may ask for; otherwise asyncio complains of it."""
-    if not task.cancelled():
-        task.exception()
-
-
-class _Memory:
-    """The last few hashes that were seen."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._order: deque[str] = deque()
-        self._known: set[str] = set()
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __contains__(self, hash: str | None) -> bool:
-        return hash in self._known
-
-    def add(self, hash: str) -> bool:
-        """Remember one more and forget the oldest; False for one that is known."""
-        if hash in self._known:
-            return False
-        if len(self._order) == self._size:
-            self._known.remove(self._order.popleft())
-        self._order.append(hash)
-        self._known.add(hash)
-        return True
 
 
 class WorkspaceWalk(Walk[Workspace]):

@@ -13,14 +13,16 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async import api_keys, paging, workspaces
+from openrouter_async._blocking_keys import BlockingSafeKeys, Run
 from openrouter_async._call import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
 from openrouter_async._portal import Portal
+from openrouter_async._safe_keys import wrapped
 from openrouter_async.bulk import KeyOutcome, KeyProgress
 from openrouter_async.client import AsyncOpenRouter, key_source
 from openrouter_async.errors import ResponseValidationError
@@ -45,14 +47,6 @@ if TYPE_CHECKING:
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
 T = TypeVar("T")
-
-
-class Run(Protocol):
-    """Run a coroutine to its end in the client's thread."""
-
-    def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        """Give its result or raise its exception."""
-        ...
 
 
 class OpenRouter:
@@ -181,7 +175,7 @@ class OpenRouter:
     """Kept alive by its twins, since the connections end with it."""
 
 
-class APIKeys:
+class APIKeys(BlockingSafeKeys):
     """The keys of an account; all but `get_current_key_metadata` need a management key."""
 
     def __init__(self, keys: api_keys.APIKeys, run: Run) -> None:
@@ -245,7 +239,7 @@ class APIKeys:
         **options: Unpack[CallOptions],
     ) -> CreateKeysResponse:
         """Create a key; its plaintext is shown once, as `key` of the answer."""
-        external = api_keys.wrapped(external)
+        external = wrapped(external)
         return self._run(
             self._keys.create(
                 name,

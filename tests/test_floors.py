@@ -25,8 +25,8 @@ STOREYS = [
     ],  # 1, meaning: no I/O
     ["_retry", "_transport"],  # 2, the wire
     ["_call"],  # 3, one call
-    ["audit", "bulk", "paging", "provisioning"],  # 4, many calls
-    ["_portal", "api_keys", "client", "sync", "workspaces"],  # 5, clients
+    ["_pages", "audit", "bulk", "paging", "provisioning"],  # 4, many calls
+    ["_blocking_keys", "_portal", "_safe_keys", "api_keys", "client", "sync", "workspaces"],  # 5, clients
     ["cli", "report"],  # 6, faces
 ]
 FLOORS = {name: floor for floor, names in enumerate(STOREYS) for name in names}

@@ -36,6 +36,7 @@ BLOCKING = OpenRouter(api_key="sk-or-v1-parity")
 # What only one of the clients has, and why.
 ONLY_ASYNC = {
     "call",  # the floor that methods stand on; blocking methods stand on the async ones
+    "call_as",  # the same, with another key
     "forget_connections",  # called by the blocking client after a fork
 }
 METHODS = sorted(

@@ -29,17 +29,17 @@ class Severity(StrEnum):
     @property
     def rank(self) -> int:
         """0 for `info`, 1 for `warning`, 2 for `critical`: what to compare and sort by."""
-        return list(Severity).index(self)
+        return _RANKS[self]
 
 
-_WORDS: Final = frozenset(map(str, Severity))
+_RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def severity_of(word: object) -> Severity:
     """Read a severity; raises `ConfigurationError`."""
     if isinstance(word, Severity):
         return word
-    if isinstance(word, str) and word in _WORDS:
+    if isinstance(word, str) and word in _RANKS:
         return Severity(word)
     raise ConfigurationError("severity must be info, warning or critical")
 

@@ -26,8 +26,8 @@ _RECORDED_SINCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def days_between(earlier: datetime, later: datetime) -> float:
-    """Give the days from one instant to another, to a tenth."""
-    return round((later - earlier) / _DAY, 1)
+    """Give the days from one instant to another."""
+    return (later - earlier) / _DAY
 
 
 def is_usable(key: APIKey, now: datetime) -> bool:
@@ -76,8 +76,8 @@ class NearLimit:
         if spent is None or not key.limit or key.is_exhausted or not is_usable(key, now):
             return
         percent = 100 * spent / key.limit
-        reached = [threshold for threshold in self.thresholds if percent >= threshold]
-        if reached:
+        if percent >= self.thresholds[0]:
+            reached = [threshold for threshold in self.thresholds if percent >= threshold]
             yield Remark(
                 f"{money(spent)} of its limit of {money(key.limit)} are spent, {percent:.0f} %.",
                 {
@@ -155,7 +155,10 @@ class ExpiringSoon:
         left = days_between(now, key.expires_at)
         if left <= self.days:
             when = "within a day" if left <= 1 else f"in {_days(left)}"
-            figures: dict[str, Figure] = {"expires_at": key.expires_at.isoformat(), "days": left}
+            figures: dict[str, Figure] = {
+                "expires_at": key.expires_at.isoformat(),
+                "days": round(left, 1),
+            }
             yield Remark(f"It expires {when}.", figures)
 
 
@@ -170,7 +173,10 @@ class Expired:
         """Look at one key."""
         if key.expires_at is not None and key.is_expired(now):
             ago = days_between(key.expires_at, now)
-            figures: dict[str, Figure] = {"expires_at": key.expires_at.isoformat(), "days": ago}
+            figures: dict[str, Figure] = {
+                "expires_at": key.expires_at.isoformat(),
+                "days": round(ago, 1),
+            }
             yield Remark(f"It expired {_days(ago)} ago.", figures)
 
 
@@ -197,10 +203,12 @@ class NeverUsed:
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
         """Look at one key."""
-        used = key.last_used_at is not None or key.usage > 0 or key.byok_usage > 0
+        if key.last_used_at is not None or key.usage > 0 or key.byok_usage > 0:
+            return
         age = days_between(key.created_at, now)
-        if not used and age >= self.days and is_usable(key, now):
-            yield Remark(f"It was never used since it was made {_days(age)} ago.", {"days": age})
+        if age >= self.days and is_usable(key, now):
+            figures = {"days": round(age, 1)}
+            yield Remark(f"It was never used since it was made {_days(age)} ago.", figures)
 
 
 @attrs.frozen(kw_only=True)
@@ -219,7 +227,7 @@ class Idle:
         if last is None and (key.usage > 0 or key.byok_usage > 0):
             last = max(_RECORDED_SINCE, key.created_at)  # before that, nobody knows when
         if last is not None and (idle := days_between(last, now)) >= self.days:
-            yield Remark(f"It was not used for {_days(idle)}.", {"days": idle})
+            yield Remark(f"It was not used for {_days(idle)}.", {"days": round(idle, 1)})
 
 
 @attrs.frozen(kw_only=True)
@@ -234,7 +242,8 @@ class Old:
         """Look at one key."""
         age = days_between(key.created_at, now)
         if age >= self.days and is_usable(key, now):
-            yield Remark(f"It is {_days(age)} old and due to be rotated.", {"days": age})
+            figures = {"days": round(age, 1)}
+            yield Remark(f"It is {_days(age)} old and due to be rotated.", figures)
 
 
 @attrs.frozen(kw_only=True)
@@ -271,8 +280,10 @@ class Spike:
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
         """Look at one key."""
         today = key.usage_daily + key.byok_usage_daily
+        if today < self.least:
+            return
         usual = self._usual(key, now, today)
-        if today < self.least or usual is None or today < self.factor * usual:
+        if usual is None or today < self.factor * usual:
             return
         times = f", {today / usual:.0f} times the usual {money(usual)} a day" if usual else ""
         yield Remark(

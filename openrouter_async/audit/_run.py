@@ -19,6 +19,7 @@ from openrouter_async import _checks
 from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import CURRENT, ListKeys, Nothing
 from openrouter_async._options import CallOptions
+from openrouter_async._pages import cancel_from_anywhere
 from openrouter_async.audit._ledger import Ledger
 from openrouter_async.audit._policy import (
     FAILED_WORKSPACE,
@@ -42,7 +43,7 @@ from openrouter_async.errors import (
     ResponseValidationError,
 )
 from openrouter_async.models import APIKey, Workspace
-from openrouter_async.paging import KeyWalk, Walk, WorkspaceWalk, cancel_from_anywhere
+from openrouter_async.paging import KeyWalk, Walk, WorkspaceWalk
 
 if TYPE_CHECKING:
     from openrouter_async._call import Caller

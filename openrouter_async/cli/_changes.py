@@ -16,7 +16,7 @@ from openrouter_async._converter import to_dict
 from openrouter_async.cli._choices import byok, either, given
 from openrouter_async.cli._exits import CommandError, Exit, explain
 from openrouter_async.cli._groups import command
-from openrouter_async.cli._messages import complain, is_terminal, tell
+from openrouter_async.cli._messages import complain, is_terminal, tell, tell_details
 from openrouter_async.cli._output import standard_output
 from openrouter_async.cli._reads import Hash, RecordOption, show_record
 from openrouter_async.cli._session import Connection
@@ -156,7 +156,7 @@ def delete(
         if not yes and not _agreed(session.run(_names(session.client, hashes))):
             tell("nothing was deleted")
             return Exit.INTERRUPTED
-        return session.run(_delete(session.client, hashes))
+        return session.run(_delete(session.client, hashes, connection.verbose))
 
 
 async def _names(client: AsyncOpenRouter, hashes: Sequence[str]) -> list[str]:
@@ -178,7 +178,7 @@ def _agreed(names: Sequence[str]) -> bool:
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
-async def _delete(client: AsyncOpenRouter, hashes: Sequence[str]) -> int:
+async def _delete(client: AsyncOpenRouter, hashes: Sequence[str], verbosity: int) -> int:
     """Delete one after another; one that fails does not stop the others."""
     failed = 0
     for hash in hashes:
@@ -188,6 +188,7 @@ async def _delete(client: AsyncOpenRouter, hashes: Sequence[str]) -> int:
             failed += 1
             told = explain(error)
             complain(CommandError(f"{hash}: {told.message}"))
+            tell_details(error, verbosity)
         else:
             tell(f"deleted {hash}" + (" (an earlier attempt had)" if answer.already_gone else ""))
     if failed:

@@ -24,8 +24,9 @@ from openrouter_async.report._text import NOTHING, count, plain, usd
 
 _MOST_GROUPS: Final = 12
 _MOST_OF_A_RULE: Final = 5
+_NAME: Final = 26
 _SENTENCE: Final = 62
-"""Columns that a finding's sentence gets before workspace and hash get any."""
+"""Columns that a key's name and a finding's sentence get before workspace and hash get any."""
 _ROOM_FOR_HASHES: Final = 160
 """Columns from which on findings show whole hashes."""
 
@@ -136,8 +137,8 @@ def _tally_grid(found: dict[str, list[Finding]]) -> Grid:
 
 def _finding_grid(findings: Sequence[Finding], *, whole_hash: bool) -> Grid:
     headings = [
-        Heading(title="key", narrowest=22 if whole_hash else 14),
-        Heading(title="what", narrowest=20 if whole_hash else _SENTENCE, cut_last=True, rank=2),
+        Heading(title="key", narrowest=14, claim=_NAME, rank=0),
+        Heading(title="what", narrowest=20, claim=_SENTENCE, cut_last=True, rank=0),
         Heading(title="workspace", narrowest=10, rank=3),
         Heading(title="hash", rank=4),
     ]

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from openrouter_async.report._columns import Column, KeyRow
 from openrouter_async.report._text import cell
@@ -32,12 +32,31 @@ def csv_rows(rows: Iterable[KeyRow], columns: Sequence[Column]) -> str:
 
 def json_text(document: Any) -> str:
     """Write JSON for people and programs."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _escaped(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def json_line(document: Any) -> str:
     """Write JSON on one line, for NDJSON."""
-    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")) + "\n"
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _escaped(text) + "\n"
+
+
+_UNSEEN: Final = {
+    code: f"\\u{code:04x}"
+    for code in (
+        *range(0x7F, 0xA0),
+        0x061C,
+        0x200E,
+        0x200F,
+        *range(0x2028, 0x202F),
+        *range(0x2066, 0x206A),
+    )
+}
+"""Characters beyond those that JSON escapes anyway, with which text could steer a terminal."""
+
+
+def _escaped(text: str) -> str:
+    return text if text.isascii() and "\x7f" not in text else text.translate(_UNSEEN)
 
 
 def utf8(text: str) -> bytes:

@@ -30,6 +30,7 @@ STYLES: Final[Mapping[str, str]] = {
 }
 """How words that judge are shown, wherever they begin a cell."""
 
+_JUDGING: Final = ("severity", "state")
 _GAP: Final = 2
 """Blanks between two columns."""
 
@@ -44,8 +45,12 @@ class Heading:
     """The width down to which it may be cut; None: it is shown whole."""
     rank: int = 1
     """The smaller, the sooner there is room for it; 0: there always is."""
+    claim: int | None = None
+    """The width that it gets before columns of higher rank get any; None: the narrowest."""
     cut_last: bool = False
     """Whether the others give way first."""
+    judges: bool = False
+    """Whether its words have `STYLES`."""
 
 
 @attrs.frozen
@@ -93,6 +98,7 @@ def key_grid(rows: Sequence[KeyRow], columns: Sequence[Column]) -> Grid:
             right=column.right,
             narrowest=column.narrowest,
             rank=column.rank,
+            judges=column.name in _JUDGING,
         )
         for column in columns
     ]
@@ -105,7 +111,7 @@ def details(facts: Mapping[str, str]) -> Table:
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, fact in facts.items():
-        table.add_row(Text(name), Text(fact, style=_style_of(fact)))
+        table.add_row(Text(name), Text(fact, style=_style_of(fact) if name in _JUDGING else ""))
     return table
 
 
@@ -129,7 +135,10 @@ def _lines(grid: Grid, width: int, painter: _Painter) -> Iterable[str]:
         yield f"{margin}{painter.paint(rule, 'dim')}\n"
     for row in grid.rows:
         cells = [
-            painter.paint(_padded(row[index], size, right=head.right), _style_of(row[index]))
+            painter.paint(
+                _padded(row[index], size, right=head.right),
+                _style_of(row[index]) if head.judges else "",
+            )
             for index, (head, size) in zip(kept, shape, strict=True)
         ]
         yield f"{margin}{gap.join(cells)}\n"
@@ -140,7 +149,8 @@ def fit(headings: Sequence[Heading], wanted: Sequence[int], width: int) -> list[
     kept: list[int] = []
     used = -_GAP
     for index in sorted(range(len(headings)), key=lambda index: headings[index].rank):
-        least = min(headings[index].narrowest or wanted[index], wanted[index])
+        heading = headings[index]
+        least = min(heading.claim or heading.narrowest or wanted[index], wanted[index])
         if not headings[index].rank or used + _GAP + least <= width:
             kept.append(index)
             used += _GAP + least

@@ -10,8 +10,10 @@ from typing import Any, Final
 NOTHING: Final = "-"
 """Stands in a table where there is no value."""
 
-_STEERING: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_STEERING: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Categories of characters that move the cursor, turn the direction, or break the line."""
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Of these categories, but part of writing in many scripts, and of emoji."""
 
 
 def plain(text: str) -> str:
@@ -22,9 +24,12 @@ def plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _STEERING else char
-        for char in text
+        char.encode("unicode_escape").decode() if _steers(char) else char for char in text
     )
+
+
+def _steers(char: str) -> bool:
+    return unicodedata.category(char) in _STEERING and char not in _JOINERS
 
 
 def usd(amount: float | None) -> str:
@@ -93,12 +98,12 @@ def cell(value: Any) -> str:
         return repr(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     if isinstance(value, int):
         return repr(value)
-    text = stamp(value) if isinstance(value, datetime) else str(value)
+    text = stamp(value) if isinstance(value, datetime) else plain(str(value))
     return f"'{text}" if text.lstrip(" ")[:1] in _FORMULA else text
 
 
-_FORMULA: Final = frozenset("=+-@\t\r\n\0＝＋－＠")  # noqa: RUF001  # full-width ones too
-"""What a cell must not begin with: spreadsheets take it for a formula.
+_FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001  # full-width ones too
+"""What a cell must not begin with: spreadsheets take it for a formula. (Tab and CR are escaped.)
 
 https://owasp.org/www-community/attacks/CSV_Injection
 """

@@ -244,6 +244,13 @@ def test_too_large_and_cut_success() -> None:
             interpret(GET, reply(200, b'{"data":{"hash":', truncated=truncated))
 
 
+def test_a_lost_body_is_not_an_empty_one() -> None:
+    """A delete that was answered without a body is done; one whose body broke off is not known."""
+    assert interpret(DELETE, reply(200, b"")).deleted
+    with pytest.raises(ResponseValidationError, match="ends too early"):
+        interpret(DELETE, reply(200, b"", truncated=True))
+
+
 @pytest.mark.parametrize("status", range(200, 300, 33))
 def test_any_2xx_is_a_success(status: int) -> None:
     """200 in place of 201, 204 and the like are read the same way."""

@@ -149,7 +149,7 @@ def test_an_unknown_fact_is_refused(name: str) -> None:
         ({"operation": "get"}, "get: no"),
         ({"status_code": 404}, "404 no"),
         ({"operation": "get", "status_code": 404, "attempts": 1}, "get: 404 no"),
-        ({"attempts": 3}, "no (3 attempts)"),
+        ({"attempts": 2}, "no (2 attempts)"),
         ({"request_id": "ray"}, "no (request ray)"),
         (FACTS, "create: 500 no (request ray-1, 3 attempts)"),
     ],

@@ -54,9 +54,8 @@ async def test_answer_without_end(
     """Fault 17: one request, `ResponseTooLargeError`, 32 MiB at most; a create is ambiguous."""
     async with ScriptedServer(default=ENDLESS[case]) as server:
         client = client_for(server, clock=clock)
-        with within(32 * MIB):
-            with pytest.raises(ResponseTooLargeError) as caught:
-                await call(client)
+        with within(32 * MIB), pytest.raises(ResponseTooLargeError) as caught:
+            await call(client)
     assert len(server.requests) == caught.value.attempts == 1
     assert isinstance(caught.value, AmbiguousCreateError) == (call is CREATE)
     assert len(caught.value.body or "") <= 2048

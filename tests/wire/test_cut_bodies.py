@@ -1,4 +1,4 @@
-"""Bodies that end too early, in every way a connection can: a read is repeated until it is right."""
+"""Bodies that end too early, in every way there is: a read is repeated until it is right."""
 
 import gzip
 import json
@@ -62,9 +62,11 @@ async def test_connection_lost_on_the_way(
     fault: Fault, call: Call, client_for: ClientFor, clock: FakeClock
 ) -> None:
     """Fault 16: a proxy in between loses the answer; every operation that may be is repeated."""
-    async with ScriptedServer(default=call.ok(headers={"X-Pad": "." * 200})) as server:
-        async with ChaosProxy("127.0.0.1", server.port, by_turn(fault)) as proxy:
-            await call(client_for(f"{proxy.url}/api/v1", clock=clock))
+    async with (
+        ScriptedServer(default=call.ok(headers={"X-Pad": "." * 200})) as server,
+        ChaosProxy("127.0.0.1", server.port, by_turn(fault)) as proxy,
+    ):
+        await call(client_for(f"{proxy.url}/api/v1", clock=clock))
     assert len(server.requests) == 2
 
 

@@ -33,26 +33,26 @@ SLOW: dict[str, Step] = {
 }
 
 
-@pytest.mark.parametrize("call", [LIST, CREATE], ids=str)
 @pytest.mark.parametrize("case", SLOW)
-async def test_total_timeout_holds(case: str, call: Call, client_for: ClientFor) -> None:
+async def test_total_timeout_holds(case: str, client_for: ClientFor) -> None:
     """Fault 15: however the answer trickles, the call ends with its deadline, and hangs up."""
     async with ScriptedServer(default=SLOW[case]) as server:
-        client = client_for(server)
-        async with due_in(0.2):
-            with pytest.raises(OpenRouterError, match=r"within the total_timeout of 0\.2 s"):
-                await call(client, total_timeout=0.2)
-        await server.until(lambda: server.requests[0].client_closed_early)
-    assert len(server.requests) == 1
+        client = client_for(server, total_timeout=0.3)
+        async with due_in(0.3):
+            errors = await asyncio.gather(LIST(client), CREATE(client), return_exceptions=True)
+        await server.until(lambda: all(r.client_closed_early for r in server.requests))
+    assert len(server.requests) == 2
+    assert [type(error) for error in errors] == [APITimeoutError, AmbiguousCreateError]
+    assert all("no answer within the total_timeout of 0.3 s" in str(error) for error in errors)
 
 
 @pytest.mark.parametrize("case", ["no head", "half a body", "dripping body"])
 async def test_timeout_is_one_attempt(case: str, client_for: ClientFor, clock: FakeClock) -> None:
     """Fault 15: `timeout` ends an attempt; the next one has as much time again."""
     async with ScriptedServer(default=SLOW[case]) as server:
-        client = client_for(server, clock=clock, timeout=0.1)
-        async with due_in(0.3):
-            with pytest.raises(APITimeoutError, match=r"within the timeout of 0\.1 s") as caught:
+        client = client_for(server, clock=clock, timeout=0.2)
+        async with due_in(0.6):
+            with pytest.raises(APITimeoutError, match=r"within the timeout of 0\.2 s") as caught:
                 await GET(client)
     assert len(server.requests) == caught.value.attempts == 3
 
@@ -61,8 +61,8 @@ async def test_total_timeout_cuts_the_last_attempt(client_for: ClientFor) -> Non
     """The last attempt has what the deadline leaves, be it less than `timeout`."""
     quick = RetryConfig(initial_interval=0)
     async with ScriptedServer(default=stall_head()) as server:
-        client = client_for(server, retries=quick, timeout=0.2, total_timeout=0.3)
-        async with due_in(0.3):
+        client = client_for(server, retries=quick, timeout=0.3, total_timeout=0.6)
+        async with due_in(0.6):
             with pytest.raises(APITimeoutError, match="total_timeout") as caught:
                 await GET(client)
     assert len(server.requests) == caught.value.attempts == 2
@@ -70,10 +70,10 @@ async def test_total_timeout_cuts_the_last_attempt(client_for: ClientFor) -> Non
 
 async def test_real_waits_count_into_the_total(client_for: ClientFor) -> None:
     """A wait that would cross the deadline is not begun, on the real clock, too."""
-    busy = reply(503, headers={"Retry-After": "0.25"})
+    busy = reply(503, headers={"Retry-After": "0.3"})
     async with ScriptedServer(default=busy) as server:
-        client = client_for(server, total_timeout=0.4, retries=RetryConfig(initial_interval=0))
-        async with due_in(0.25):
+        client = client_for(server, total_timeout=0.55, retries=RetryConfig(initial_interval=0))
+        async with due_in(0.3):
             with pytest.raises(OpenRouterDefaultError) as caught:
                 await GET(client)
     assert len(server.requests) == caught.value.attempts == 2
@@ -122,14 +122,14 @@ async def test_thousand_tasks_on_a_hundred_connections(client_for: ClientFor) ->
     """Fault 24: the queue for a connection takes longer than `timeout`, and nobody times out."""
     floor = Floor(0.1)
     async with ScriptedServer(default=floor) as server:
-        client = client_for(server, timeout=0.9, retries=None)
+        client = client_for(server, timeout=1.0, retries=None)
         began = asyncio.get_running_loop().time()
         await asyncio.gather(*(GET(client) for _ in range(1000)))
         took = asyncio.get_running_loop().time() - began
     assert len(server.requests) == 1000
     assert floor.most == 100
     assert server.connections <= 100
-    assert took > 0.9
+    assert took >= 1.0
 
 
 async def test_only_the_total_counts_the_queue(client_for: ClientFor) -> None:

@@ -106,9 +106,7 @@ async def test_refused_connections_ask_again(
     assert len(given) == 3
 
 
-async def test_slow_source_counts_into_the_timeout(
-    client_for: ClientFor, clock: FakeClock
-) -> None:
+async def test_slow_source_counts_into_the_timeout(client_for: ClientFor, clock: FakeClock) -> None:
     """A function that does not come back is a time-out of the attempt, and nothing is sent."""
     asked = []
 
@@ -139,7 +137,13 @@ async def test_failing_source_goes_to_the_caller(client_for: ClientFor) -> None:
     assert server.requests == []
 
 
-WRONG: dict[str, Any] = {"None": None, "empty": "", "bytes": b"sk", "number": 7, "empty Secret": Secret("")}
+WRONG: dict[str, Any] = {
+    "None": None,
+    "empty": "",
+    "bytes": b"sk",
+    "number": 7,
+    "empty Secret": Secret(""),
+}
 
 
 @pytest.mark.parametrize("case", WRONG)

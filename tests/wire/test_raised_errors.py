@@ -26,6 +26,7 @@ from support.steps import (
 
 from openrouter_async import (
     AmbiguousCreateError,
+    APITimeoutError,
     ClientClosedError,
     InvalidRequestError,
     OpenRouterError,
@@ -79,8 +80,6 @@ PATHS: dict[str, Step] = {
     "malformed": raw(b"HTTP/1.1 OK\r\n\r\n"),
     "bad chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
     "reset": reset(),
-    "silence": stall_head(),
-    "half a body": stall_body(),
 }
 
 
@@ -93,7 +92,7 @@ async def test_ours_alone(
     """No error of a library hangs on one of ours; each names its operation and its attempts."""
     options: dict[str, Any] = {} if retries else {"retries": None}
     async with ScriptedServer(default=PATHS[case]) as server:
-        client = client_for(server, clock=clock, timeout=0.05, **options)
+        client = client_for(server, clock=clock, **options)
         with pytest.raises(OpenRouterError) as caught:
             await call(client)
     error = caught.value
@@ -106,9 +105,22 @@ async def test_ours_alone(
         assert error.not_before is not None
 
 
-async def test_ours_alone_while_another_is_handled(
-    client_for: ClientFor, clock: FakeClock
-) -> None:
+@pytest.mark.parametrize("step", [stall_head(), stall_body()], ids=lambda step: step.__name__)
+async def test_time_outs(step: Step, client_for: ClientFor) -> None:
+    """A time-out is an error of ours like the others; all operations wait at once."""
+    async with ScriptedServer(default=step) as server:
+        client = client_for(server, timeout=0.4, retries=None)
+        calls = (call(client) for call in CALLS)
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    for call, error in zip(CALLS, errors, strict=True):
+        assert isinstance(error, AmbiguousCreateError if call is CREATE else APITimeoutError)
+        assert is_ours_alone(error)
+        assert travels(error)
+        assert (error.operation, error.attempts) == (call.operation, 1)
+    assert len(server.requests) == len(CALLS)
+
+
+async def test_ours_alone_while_another_is_handled(client_for: ClientFor, clock: FakeClock) -> None:
     """The context is the caller's own error and nothing between."""
     async with ScriptedServer(default=reset()) as server:
         client = client_for(server, clock=clock)
@@ -174,7 +186,7 @@ async def test_paused_and_wrong_loop(client_for: ClientFor, clock: FakeClock) ->
 
         def elsewhere() -> WrongLoopError:
             with pytest.raises(WrongLoopError) as wrong:
-                asyncio.run(GET(client))  # type: ignore[arg-type]
+                asyncio.run(GET(client))
             return wrong.value
 
         error = await asyncio.to_thread(elsewhere)

@@ -126,7 +126,7 @@ async def test_connections_closed_by_the_server_are_left(client_for: ClientFor) 
         client = client_for(server, retries=None)
         await GET(client)
         await GET(client)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.25)
         await GET(client)
     assert [request.connection for request in server.requests] == [1, 2, 3]
 

@@ -1,0 +1,157 @@
+"""What the page can filter keys by, and what its charts count: one small number a key. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+import attrs
+
+from openrouter_async.audit import AuditReport
+from openrouter_async.models import APIKey
+from openrouter_async.report._columns import KeyRow
+from openrouter_async.report._text import count, plain
+from openrouter_async.secret import scrub
+
+_LONGEST: Final = 300
+"""Characters of a name or a sentence that the page holds; the service's own are shorter."""
+_MASKED: Final = 24
+"""Characters of a label, at most; a longer one may be a key."""
+
+
+def shown(text: str) -> str:
+    """Make text fit for the page: no key, no direction marks or controls, not without end."""
+    text = plain(scrub(text))
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def label_of(label: str) -> str:
+    """Give a masked key as it is, and what is no masked key as any text."""
+    return plain(label) if len(label) <= _MASKED else shown(label)
+
+
+@attrs.frozen(kw_only=True)
+class Facet:
+    """A question with a few answers, of which each key has one."""
+
+    name: str
+    """What the page's elements are called by."""
+    title: str
+    choices: Sequence[str]
+    of: Callable[[KeyRow], int]
+    """Gives the answer's place in `choices`."""
+
+    def counts(self, rows: Iterable[KeyRow]) -> list[int]:
+        """Say how many keys have each answer."""
+        counted = Counter(map(self.of, rows))
+        return [counted[place] for place in range(len(self.choices))]
+
+
+@attrs.frozen(kw_only=True)
+class Facets:
+    """All questions of one report."""
+
+    workspace: Facet
+    creator: Facet
+    fullness: Facet
+    age: Facet
+    use: Facet
+
+    def __iter__(self) -> Iterator[Facet]:
+        return iter((self.workspace, self.creator, self.fullness, self.age, self.use))
+
+
+def facets_of(report: AuditReport) -> Facets:
+    """Make the questions that the report's keys answer."""
+    now = report.now
+    return Facets(
+        workspace=_listed("workspace", "Workspace", _workspaces(report), _workspace_id),
+        creator=_listed("creator", "Creator", _creators(report), _creator_id),
+        fullness=Facet(name="fullness", title="Limit", choices=FULLNESS, of=_fullness),
+        age=Facet(name="age", title="Age", choices=AGES, of=lambda row: _age(row.key, now)),
+        use=Facet(name="use", title="Last use", choices=USES, of=lambda row: _use(row.key, now)),
+    )
+
+
+def _workspace_id(key: APIKey) -> str | None:
+    return key.workspace_id
+
+
+def _creator_id(key: APIKey) -> str | None:
+    return key.creator_user_id
+
+
+def _listed(
+    name: str, title: str, names: Mapping[str | None, str], of: Callable[[APIKey], str | None]
+) -> Facet:
+    places = {each: place for place, each in enumerate(names)}
+    return Facet(
+        name=name, title=title, choices=list(names.values()), of=lambda row: places[of(row.key)]
+    )
+
+
+def _workspaces(report: AuditReport) -> dict[str | None, str]:
+    """Name the workspaces by id; those with one name get a piece of their id."""
+    ids = dict.fromkeys([*report.by_workspace, *(key.workspace_id for key in report.keys)])
+    names = {id: report.workspaces.get(id or "") or id or "default workspace" for id in ids}
+    used = Counter(names.values())
+    return {
+        id: shown(f"{name} ({id[:8]})" if id and used[name] > 1 else name)
+        for id, name in names.items()
+    }
+
+
+def _creators(report: AuditReport) -> dict[str | None, str]:
+    ids = dict.fromkeys([*report.by_creator, *(key.creator_user_id for key in report.keys)])
+    return {id: shown(id or "unknown") for id in ids}
+
+
+FULLNESS: Final = (
+    "under 25 %", "25 to 50 %", "50 to 75 %", "75 to 90 %", "90 to 100 %",
+    "exhausted", "overspent", "no limit",
+)  # fmt: skip
+_QUARTERS: Final = (25, 50, 75, 90)
+_EXHAUSTED, _OVERSPENT, _NO_LIMIT = 5, 6, 7
+
+
+def _fullness(row: KeyRow) -> int:
+    """Say how much of the window's limit is spent."""
+    key, spent = row.key, row.key.spent_in_window
+    if key.limit is None or spent is None:
+        return _NO_LIMIT
+    if key.is_exhausted:
+        return _OVERSPENT if spent > key.limit else _EXHAUSTED
+    return sum(100 * spent / key.limit >= quarter for quarter in _QUARTERS)
+
+
+_DAY: Final = timedelta(days=1)
+_SPANS: Final = (7, 30, 90, 180, 365, 730)
+_SINCE: Final = (1, 7, 30, 90, 365)
+
+
+def _span(days: int) -> str:
+    return f"{count(days // 365, 'year')}" if days >= 365 else count(days, "day")
+
+
+def _between(spans: Sequence[int]) -> tuple[str, ...]:
+    middle = (f"{_span(low).split()[0]} to {_span(high)}" if low >= 365 or high < 365
+              else f"{_span(low)} to {_span(high)}" for low, high in pairwise(spans))  # fmt: skip
+    return (f"under {_span(spans[0])}", *middle, f"{_span(spans[-1])} or more")
+
+
+AGES: Final = _between(_SPANS)
+USES: Final = (*_between(_SINCE), "never")
+
+
+def _age(key: APIKey, now: datetime) -> int:
+    return sum((now - key.created_at) / _DAY >= days for days in _SPANS)
+
+
+def _use(key: APIKey, now: datetime) -> int:
+    """Count days since the last use; what was used before uses were recorded is `unknown`."""
+    if key.last_used_at is None:
+        return len(_SINCE) + 1
+    return sum((now - key.last_used_at) / _DAY >= days for days in _SINCE)

@@ -1,0 +1,354 @@
+import asyncio
+import gc
+from collections.abc import Callable
+
+import pytest
+from support.leaks import running_tasks
+from support.listing import ChangingList
+
+from openrouter_async import (
+    APIConnectionError,
+    InvalidRequestError,
+    PagingError,
+    ResponseValidationError,
+)
+from openrouter_async._operations import ListKeys
+from openrouter_async.api_keys import APIKeys
+from openrouter_async.paging import KeyWalk
+
+CONCURRENCIES = [1, 2, 16]
+at_once = pytest.mark.parametrize("concurrency", CONCURRENCIES)
+
+
+def walk_over(keys: ChangingList, concurrency: int = 1, *, lenient: bool = False) -> KeyWalk:
+    """A walk over all pages of a list."""
+    return KeyWalk(keys, ListKeys(), {}, lenient=lenient, window=lambda: concurrency)
+
+
+async def hashes_of(walk: KeyWalk) -> list[str]:
+    """Walk to the end."""
+    return [key.hash async for key in walk]
+
+
+async def collect(walk: KeyWalk, into: list[str]) -> None:
+    """Walk as far as it goes."""
+    async for key in walk:
+        into.append(key.hash)  # noqa: PERF401  # what came before an error counts
+
+
+def now_and_then(
+    change: Callable[[ChangingList], None], most: int = 1000
+) -> Callable[[ChangingList], None]:
+    """Do so after three pages in ten, so many times at most."""
+    times = 0
+
+    def after_page(keys: ChangingList) -> None:
+        nonlocal times
+        if times < most and keys.random.random() < 0.3:
+            times += 1
+            change(keys)
+
+    return after_page
+
+
+def once_after(
+    pages: int, change: Callable[[ChangingList], None]
+) -> Callable[[ChangingList], None]:
+    """Do so once, after so many pages."""
+
+    def after_page(keys: ChangingList) -> None:
+        if len(keys.requests) == pages:
+            change(keys)
+
+    return after_page
+
+
+@at_once
+@pytest.mark.parametrize("count", [0, 1, 94, 95, 96, 99, 100, 101, 190, 195, 200, 1000, 1234])
+async def test_every_key_comes_once_in_order(count: int, concurrency: int) -> None:
+    """Whatever the length of the list, also where it ends with a whole page."""
+    keys = ChangingList(count)
+    walk = walk_over(keys, concurrency)
+    assert await hashes_of(walk) == keys.original
+    assert walk.complete
+    assert walk.refetched == 0
+    assert keys.most_under_way <= concurrency
+    assert not running_tasks()
+
+
+async def test_one_at_a_time_asks_for_no_page_in_vain() -> None:
+    """Without concurrency there are as many requests as pages with their overlap."""
+    keys = ChangingList(1000)
+    walk = walk_over(keys)
+    await hashes_of(walk)
+    assert keys.requests == list(range(0, 1000, 95))
+    assert walk.pages == 11
+
+
+async def test_a_short_list_is_one_request() -> None:
+    """Nothing is fetched ahead before a page was full."""
+    keys = ChangingList(99)
+    await hashes_of(walk_over(keys, 16))
+    assert keys.requests == [0]
+
+
+async def test_the_window_is_full() -> None:
+    """As many pages as allowed are fetched at once."""
+    keys = ChangingList(5000)
+    await hashes_of(walk_over(keys, 16))
+    assert keys.most_under_way == 16
+    assert len(keys.requests) <= 53 + 16
+
+
+KINDS = {
+    "create": lambda burst: lambda keys: keys.create(burst),
+    "delete": lambda burst: lambda keys: keys.delete(burst),
+    "delete near the top": lambda burst: lambda keys: keys.delete(burst, among=2 * burst),
+    "both": lambda burst: lambda keys: (keys.create(burst), keys.delete(burst)),
+}
+
+
+@at_once
+@pytest.mark.parametrize(("burst", "most"), [(1, 1000), (15, 30), (150, 8)])
+async def test_no_stable_key_is_missed(burst: int, most: int, concurrency: int) -> None:
+    """Over a hundred runs: nothing missed, nothing twice, and nobody is left in doubt."""
+    for seed in range(100):
+        change = list(KINDS.values())[seed % len(KINDS)](burst)
+        keys = ChangingList(1500, seed=seed, after_page=now_and_then(change, most))
+        walk = walk_over(keys, concurrency)
+        seen = await hashes_of(walk)
+        assert len(seen) == len(set(seen)), seed
+        assert keys.stable <= set(seen), seed
+        assert walk.complete, seed
+        assert not running_tasks()
+
+
+@at_once
+@pytest.mark.parametrize("burst", [1, 15, 150, 1500, 2500])
+async def test_keys_deleted_between_two_pages(burst: int, concurrency: int) -> None:
+    """However many rows a page jumps over, what lies between is fetched."""
+    keys = ChangingList(5000, after_page=once_after(30, lambda keys: _delete_first(keys, burst)))
+    walk = walk_over(keys, concurrency)
+    seen = await hashes_of(walk)
+    assert keys.stable <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert walk.complete
+    if concurrency == 1:
+        assert (walk.refetched > 0) == (burst > 5)
+
+
+def _delete_first(keys: ChangingList, count: int) -> None:
+    del keys.rows[:count]
+
+
+@at_once
+@pytest.mark.parametrize("burst", [1, 95, 100, 150, 500, 1000])
+async def test_keys_created_between_two_pages(burst: int, concurrency: int) -> None:
+    """Many new keys push known rows onto many pages; they are no duplicates, and no error."""
+    keys = ChangingList(5000, after_page=once_after(30, lambda keys: keys.create(burst)))
+    walk = walk_over(keys, concurrency)
+    seen = await hashes_of(walk)
+    assert set(keys.original) <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert walk.complete
+
+
+@at_once
+async def test_many_keys_created_at_the_beginning(concurrency: int) -> None:
+    """When the second page has only keys newer than the first, the walk starts anew."""
+    keys = ChangingList(1000, after_page=once_after(1, lambda keys: keys.create(700)))
+    walk = walk_over(keys, concurrency)
+    seen = await hashes_of(walk)
+    assert set(keys.original) <= set(seen)
+    assert len(seen) == len(set(seen))
+    assert walk.complete
+
+
+@at_once
+async def test_an_empty_page_in_the_middle_is_not_the_end(concurrency: int) -> None:
+    """It shares no row with the page before, so the rows are fetched again."""
+    keys = ChangingList(1500)
+    glitches = {380, 760}
+
+    def answer(offset: int) -> list[object]:
+        if offset in glitches:
+            glitches.remove(offset)
+            return []
+        return keys.slice(offset)
+
+    keys.answer = answer
+    walk = walk_over(keys, concurrency)
+    assert await hashes_of(walk) == keys.original
+    assert walk.complete
+    assert walk.refetched > 0
+
+
+@at_once
+async def test_the_whole_list_is_deleted(concurrency: int) -> None:
+    """The walk ends, with what it had seen."""
+    keys = ChangingList(1500, after_page=once_after(1, lambda keys: keys.rows.clear()))
+    walk = walk_over(keys, concurrency)
+    assert await hashes_of(walk) == keys.original[:100]
+    assert walk.complete
+
+
+@at_once
+async def test_seams_that_never_fit_leave_doubt(concurrency: int) -> None:
+    """A walk over a list that vanishes too fast ends too, and is not called complete."""
+
+    def after_page(keys: ChangingList) -> None:
+        if len(keys.requests) > 65:
+            _delete_first(keys, 3000)
+
+    keys = ChangingList(20_000, after_page=after_page)
+    walk = walk_over(keys, concurrency)
+    seen = await hashes_of(walk)
+    assert len(seen) == len(set(seen))
+    assert walk.ended
+    assert not walk.complete
+
+
+@at_once
+async def test_a_server_that_ignores_offset(concurrency: int) -> None:
+    """The same page again and again is an error, soon."""
+    keys = ChangingList(1500)
+    keys.answer = lambda _: keys.slice(0)
+    walk = walk_over(keys, concurrency)
+    seen: list[str] = []
+    with pytest.raises(PagingError, match="seems to ignore offset"):
+        await collect(walk, seen)
+    assert seen == keys.original[:100]
+    assert len(keys.requests) <= 4 + concurrency
+    assert not walk.complete
+    assert not running_tasks()
+
+
+@at_once
+async def test_a_server_that_begins_anew(concurrency: int) -> None:
+    """Known pages again and again are an error, though they differ."""
+    keys = ChangingList(1000)
+    keys.answer = lambda offset: (keys.rows * 2)[offset % 1000 :][:100]
+    with pytest.raises(PagingError):
+        await hashes_of(walk_over(keys, concurrency))
+    assert len(keys.requests) < 100 + concurrency
+
+
+@at_once
+async def test_an_error_does_not_end_the_walk(concurrency: int) -> None:
+    """It leaves nothing running, and the walk goes on where it was."""
+    keys = ChangingList(1500)
+    error = keys.failures[4] = APIConnectionError("gone")
+    walk = walk_over(keys, concurrency)
+    seen: list[str] = []
+    with pytest.raises(APIConnectionError) as caught:
+        await collect(walk, seen)
+    assert caught.value is error
+    assert not running_tasks()
+    seen += await hashes_of(walk)
+    assert seen == keys.original
+    assert walk.complete
+
+
+async def test_aclose_ends_what_is_under_way() -> None:
+    """Also twice."""
+    keys = ChangingList(5000)
+    walk = walk_over(keys, 16)
+    await anext(walk)
+    assert running_tasks()
+    await walk.aclose()
+    await walk.aclose()
+    assert not running_tasks()
+    assert keys.under_way == 0
+    assert not walk.complete
+    with pytest.raises(StopAsyncIteration):
+        await anext(walk)
+
+
+async def test_a_forgotten_walk_ends_by_itself() -> None:
+    """A `break` without `aclose` leaves no task once the walk is gone."""
+    keys = ChangingList(5000)
+    async for _ in walk_over(keys, 16):
+        break
+    gc.collect()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not running_tasks()
+    assert keys.under_way == 0
+
+
+@pytest.mark.parametrize("turns", range(0, 30, 3))
+async def test_cancelling_leaves_nothing(turns: int) -> None:
+    """The consumer's cancellation arrives as such, whenever it comes."""
+    keys = ChangingList(5000)
+    walk = walk_over(keys, 16)
+    task = asyncio.create_task(hashes_of(walk))
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not running_tasks()
+    assert keys.under_way == 0
+
+
+@at_once
+async def test_a_record_that_cannot_be_read_is_told_once(concurrency: int) -> None:
+    """Also where it stands on two pages; the rows around it come all the same."""
+    keys = ChangingList(500)
+    keys.unreadable = set(keys.original[96:99]) | {keys.original[300]}
+    walk = walk_over(keys, concurrency, lenient=True)
+    assert await hashes_of(walk) == [h for h in keys.original if h not in keys.unreadable]
+    assert {problem.hash for problem in walk.problems} == keys.unreadable
+    assert len(walk.problems) == 4
+    assert walk.complete
+
+
+async def test_an_overlap_of_unreadable_records_is_an_overlap() -> None:
+    """Their hashes verify the seam as well."""
+    keys = ChangingList(500)
+    keys.unreadable = set(keys.original[90:100])
+    walk = walk_over(keys, lenient=True)
+    await hashes_of(walk)
+    assert (walk.refetched, len(walk.problems), walk.complete) == (0, 10, True)
+
+
+async def test_problems_without_a_hash_are_told_by_their_row() -> None:
+    """A record whose hash cannot be read is one problem, not one on each page it stands on."""
+    keys = ChangingList(300)
+    odd = keys.original[97]
+    keys.unreadable = {odd}
+    genuine = keys.call
+
+    async def call(*args: object) -> object:
+        page = await genuine(*args)
+        for problem in page.problems:
+            problem.hash = None
+        return page
+
+    keys.call = call
+    walk = walk_over(keys, lenient=True)
+    assert len(await hashes_of(walk)) == 299
+    assert [str(problem) for problem in walk.problems] == ["answer.data[97].name: missing"]
+
+
+async def test_memory_is_constant() -> None:
+    """However long the list, only the last few thousand hashes are remembered."""
+    keys = ChangingList(20_000)
+    walk = walk_over(keys, 16)
+    assert len(await hashes_of(walk)) == 20_000
+    assert len(walk._seen) == 4096
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, "4", 1.5, None])
+def test_concurrency_is_checked(wrong: object) -> None:
+    """Before anything is sent."""
+    with pytest.raises(InvalidRequestError, match="concurrency must be an integer of at least 1"):
+        APIKeys(ChangingList(1)).iter(concurrency=wrong)
+
+
+async def test_a_bad_record_is_an_error_unless_lenient() -> None:
+    """It is the answer's own error."""
+    keys = ChangingList(500)
+    keys.failures[1] = ResponseValidationError("answer.data[3].name: missing")
+    with pytest.raises(ResponseValidationError):
+        await hashes_of(walk_over(keys))

@@ -1,0 +1,117 @@
+"""A list of keys that changes while it is read: a caller without a network."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from openrouter_async import APIKey, OpenRouterError, ResponseValidationError
+from openrouter_async.models import LenientListResponse, ListResponse
+
+PAGE = 100
+
+SAMPLE = APIKey(
+    hash="0" * 64,
+    name="acme",
+    label="sk-or-v1-0e6...c96",
+    disabled=False,
+    include_byok_in_limit=False,
+    usage=0.0,
+    usage_daily=0.0,
+    usage_weekly=0.0,
+    usage_monthly=0.0,
+    byok_usage=0.0,
+    byok_usage_daily=0.0,
+    byok_usage_weekly=0.0,
+    byok_usage_monthly=0.0,
+    created_at=datetime(2026, 7, 1, tzinfo=UTC),
+)
+
+
+class ChangingList:
+    """Keys of one workspace, newest first, and who may change them after each page that is read.
+
+    Answers come in no order: each call takes a few turns of the loop before it sees the list and a
+    few after, as many as the seed says.
+    """
+
+    def __init__(
+        self,
+        keys: int,
+        *,
+        seed: int = 0,
+        after_page: Callable[["ChangingList"], None] | None = None,
+    ) -> None:
+        self.random = random.Random(f"list {seed}")
+        self.made = 0
+        self.rows: list[APIKey] = []
+        self.create(keys)
+        self.original = [key.hash for key in self.rows]
+        self.requests: list[int] = []
+        """The offset of each request, in the order in which they saw the list."""
+        self.under_way = 0
+        self.most_under_way = 0
+        self.answer: Callable[[int], list[APIKey]] = self.slice
+        """What a request for an offset sees."""
+        self.failures: dict[int, OpenRouterError] = {}
+        """For the request of this number, from 0: what it raises."""
+        self.unreadable: set[str] = set()
+        """Hashes of records that are set aside."""
+        self._after_page = after_page
+
+    def create(self, count: int) -> None:
+        """Put new keys at the top."""
+        new = [
+            attrs.evolve(SAMPLE, hash=f"{number:064x}", name=f"key {number}")
+            for number in range(self.made, self.made + count)
+        ]
+        self.made += count
+        self.rows[:0] = reversed(new)
+
+    def delete(self, count: int, *, among: int | None = None) -> None:
+        """Take keys out at random places, of the first `among`; None: of all."""
+        reach = min(len(self.rows), len(self.rows) if among is None else among)
+        for index in sorted(self.random.sample(range(reach), min(count, reach)), reverse=True):
+            del self.rows[index]
+
+    def slice(self, offset: int) -> list[APIKey]:
+        """Give the page at an offset as it is now."""
+        return self.rows[offset : offset + PAGE]
+
+    @property
+    def stable(self) -> set[str]:
+        """The hashes of keys that were there all the time."""
+        return {key.hash for key in self.rows} & set(self.original)
+
+    async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+        """Answer a request for a page."""
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await self._dawdle()
+            page = self.answer(given.offset)
+            failure = self.failures.get(len(self.requests))
+            self.requests.append(given.offset)
+            if self._after_page is not None:
+                self._after_page(self)
+            await self._dawdle()
+        finally:
+            self.under_way -= 1
+        if failure is not None:
+            raise failure
+        if operation.returns is ListResponse:
+            return ListResponse(data=page)
+        problems = [
+            ResponseValidationError(f"answer.data[{row}].name: missing", hash=key.hash, row=row)
+            for row, key in enumerate(page)
+            if key.hash in self.unreadable
+        ]
+        data = [key for key in page if key.hash not in self.unreadable]
+        return LenientListResponse(data=data, problems=problems)
+
+    async def _dawdle(self) -> None:
+        for _ in range(self.random.randrange(4)):
+            await asyncio.sleep(0)
