@@ -12,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from openrouter_async._operations import OPERATIONS, RetryClass
+from openrouter_async.audit import Policy
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 SHELL = [code.strip() for language, code in BLOCKS if language == "sh"]
+
+
+TOML = [code for language, code in BLOCKS if language == "toml"]
 
 
 def is_test(code: str) -> bool:
@@ -44,7 +48,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
 
 def test_all_blocks_are_known() -> None:
     """A block in a language that nobody runs here fails."""
-    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "toml"}
 
 
 @pytest.mark.parametrize("code", [c for c in PYTHON if not is_test(c)])
@@ -85,7 +89,30 @@ def test_first_command_on_a_fresh_copy(tmp_path: Path) -> None:
 def test_second_command_is_what_ci_runs() -> None:
     """It cannot run inside itself; CI runs it to the letter."""
     assert SHELL[1] in (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
-    assert len(SHELL) == 2, "a new command needs a test"
+
+
+@pytest.mark.parametrize("script", SHELL[2:])
+def test_shell_block_runs(script: str, tmp_path: Path) -> None:
+    """Each block of commands works as it stands, without a key or network."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = {name: value for name, value in os.environ.items() if not name.startswith("OPENROUTER_")}
+    run = subprocess.run(
+        ["bash", "-ec", script],
+        cwd=tmp_path,
+        env={**env, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("policy", TOML)
+def test_policy_block_loads(policy: str, tmp_path: Path) -> None:
+    """A policy of the README is one."""
+    rules = Policy.load(saved(policy, tmp_path, "policy.toml"))
+    assert rules != Policy()
 
 
 def test_operation_table_is_the_table() -> None:
