@@ -103,3 +103,34 @@ def bench(session: nox.Session) -> None:
     """Measure against the official SDK and a bare aiohttp loop: figures, never a verdict."""
     install(session, group="bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Let 200 callers meet 2 % of mixed faults for 5 minutes: a table of what was measured."""
+    install(session, group="test")
+    session.run("python", "tests/soak/soak.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Let the state machine of keys run for 10 minutes; `-- 60` is one minute."""
+    seconds = session.posargs[0] if session.posargs else "600"
+    install(session, group="test")
+    env = {"PYTHONSAFEPATH": "1", "FUZZ_SECONDS": seconds}
+    session.run("pytest", "tests/wire/test_state_machine.py", "-s", "--timeout=0", env=env)
+
+
+@nox.session(name="audit-dependencies")
+def audit_dependencies(session: nox.Session) -> None:
+    """Look the dependencies up in the database of known vulnerabilities, where it is reached."""
+    session.install(".[all]", "pip-audit")
+    known_trouble = ("ConnectionError", "Max retries", "timed out", "resolve")
+    output = session.run(
+        "pip-audit", "--skip-editable", silent=True, success_codes=range(256), external=False
+    )
+    if isinstance(output, str) and any(word in output for word in known_trouble):
+        session.skip("the database of vulnerabilities cannot be reached from here")
+    session.log(output)
+    if isinstance(output, str) and "No known vulnerabilities" not in output:
+        session.error("there are known vulnerabilities")

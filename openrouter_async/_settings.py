@@ -25,9 +25,10 @@ _APP_HEADERS: Final = {
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
-_OURS: Final = frozenset(
-    {"authorization", "host", "cookie", "transfer-encoding", "accept-encoding", "connection"}
-)
+_OURS: Final = frozenset({
+    "authorization", "host", "cookie", "transfer-encoding", "accept-encoding",
+    "connection", "expect", "upgrade",  # with these the answer would not be one
+})  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
 
 from openrouter_async import _checks
+from openrouter_async._many_keys import ManyKeys
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import (
     CREATE,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from openrouter_async._call import Client
 
 
-class APIKeys(SafeKeys):
+class APIKeys(SafeKeys, ManyKeys):
     """The keys of an account; all but `get_current_key_metadata` need a management key."""
 
     def __init__(self, caller: Client) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, TypeAlias
 import attrs
 from msgspec import Meta
 
+from openrouter_async._html_table import keys_table
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.secret import Secret
 
@@ -106,6 +107,10 @@ class ListResponse:
     """One page of keys, at most 100, newest first."""
 
     data: list[APIKey]
+
+    def _repr_html_(self) -> str:
+        """Show the keys as a table, in a notebook."""
+        return keys_table(self.data)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async import api_keys, paging, workspaces
-from openrouter_async._blocking_keys import BlockingSafeKeys, Run
+from openrouter_async._blocking_keys import BlockingManyKeys, BlockingSafeKeys, Run
 from openrouter_async._call import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
@@ -175,7 +175,7 @@ class OpenRouter:
     """Kept alive by its twins, since the connections end with it."""
 
 
-class APIKeys(BlockingSafeKeys):
+class APIKeys(BlockingSafeKeys, BlockingManyKeys):
     """The keys of an account; all but `get_current_key_metadata` need a management key."""
 
     def __init__(self, keys: api_keys.APIKeys, run: Run) -> None:

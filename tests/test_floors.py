@@ -14,7 +14,7 @@ MODULES = {
 
 # A new module gets its name here, on the lowest floor where it can stand.
 STOREYS = [
-    ["_omitted", "_options", "_version", "errors", "models", "secret"],  # 0, words
+    ["_html_table", "_omitted", "_options", "_version", "errors", "models", "secret"],  # 0, words
     [
         "_careful",
         "_checks",
@@ -25,8 +25,17 @@ STOREYS = [
     ],  # 1, meaning: no I/O
     ["_retry", "_transport"],  # 2, the wire
     ["_call"],  # 3, one call
-    ["_pages", "audit", "bulk", "paging", "provisioning"],  # 4, many calls
-    ["_blocking_keys", "_portal", "_safe_keys", "api_keys", "client", "sync", "workspaces"],  # 5, clients
+    ["_pages", "audit", "bulk", "bulk_changes", "paging", "provisioning"],  # 4, many calls
+    [
+        "_blocking_keys",
+        "_many_keys",
+        "_portal",
+        "_safe_keys",
+        "api_keys",
+        "client",
+        "sync",
+        "workspaces",
+    ],  # 5, clients
     ["cli", "report"],  # 6, faces
 ]
 FLOORS = {name: floor for floor, names in enumerate(STOREYS) for name in names}

@@ -41,34 +41,35 @@ one of a generator function. The rules, and what the walk itself finds, by ident
 `RULES` and `NOTICES`.
 """
 
+from openrouter_async.audit._compare import Comparison, KeyChange, KeySpend, compare
 from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
-from openrouter_async.audit._policy import NOTICES, Notice, Policy, evaluate, rule
+from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
+from openrouter_async.audit._notices import NOTICES, Notice
+from openrouter_async.audit._own_rules import FunctionRule, rule
+from openrouter_async.audit._policy import Policy, evaluate
 from openrouter_async.audit._registry import Registry, read_registry
 from openrouter_async.audit._report import SCHEMA, AuditFailure, AuditReport, state_of
-from openrouter_async.audit._rules import (
-    BUILT_IN,
+from openrouter_async.audit._rules import RULES
+from openrouter_async.audit._run import AuditProgress, AuditRun, Progress
+from openrouter_async.audit._scope import WorkspaceNames
+from openrouter_async.audit._spend_rules import (
     ByokNotCounted,
-    Disabled,
-    DuplicateName,
     Exhausted,
-    Expired,
-    ExpiringSoon,
-    Idle,
-    MissingFromAccount,
     NearLimit,
-    NeverUsed,
-    NoExpiry,
     NoLimit,
-    NotInRegistry,
-    Old,
     Overspent,
     Spike,
 )
-from openrouter_async.audit._run import AuditProgress, AuditRun, Progress, WorkspaceNames
+from openrouter_async.audit._state_rules import (
+    Disabled,
+    Expired,
+    ExpiringSoon,
+    Idle,
+    NeverUsed,
+    NoExpiry,
+    Old,
+)
 from openrouter_async.audit._totals import Totals
-
-RULES = {each.id: each for each in BUILT_IN}
-"""The built-in rules by identifier."""
 
 __all__ = [
     "NOTICES",
@@ -79,14 +80,18 @@ __all__ = [
     "AuditReport",
     "AuditRun",
     "ByokNotCounted",
+    "Comparison",
     "Disabled",
     "DuplicateName",
     "Exhausted",
     "Expired",
     "ExpiringSoon",
     "Finding",
+    "FunctionRule",
     "Idle",
+    "KeyChange",
     "KeyRule",
+    "KeySpend",
     "ListRule",
     "MissingFromAccount",
     "NearLimit",
@@ -106,6 +111,7 @@ __all__ = [
     "Spike",
     "Totals",
     "WorkspaceNames",
+    "compare",
     "evaluate",
     "read_registry",
     "rule",

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import attrs
 
-from openrouter_async.audit._findings import Figure, Finding, Severity
+from openrouter_async.audit._findings import Figure, Finding, Rule, Severity
+from openrouter_async.audit._list_rules import MissingFromAccount
 from openrouter_async.audit._policy import Policy, by_severity
-from openrouter_async.audit._rules import MissingFromAccount
 from openrouter_async.audit._totals import Totals
 from openrouter_async.models import APIKey
 
@@ -91,18 +91,12 @@ class Ledger:
 
     def verdict(self, keys: Sequence[APIKey], *, complete: bool) -> Verdict:
         """Give all findings, with those of rules that need the whole list where they can run."""
-        skipped: list[str] = []
-        for rule in self._policy.list_rules:
-            blind = isinstance(rule, MissingFromAccount) and not complete
-            if blind or not self._keep:
-                skipped.append(rule.id)
-        runnable = attrs.evolve(
-            self._policy,
-            rules=tuple(rule for rule in self._policy.list_rules if rule.id not in skipped),
-        )
+        runnable, skipped = self._runnable(complete=complete)
         late = [
             finding
-            for finding in runnable.check_all(keys, self._now, workspaces=self.names)
+            for finding in attrs.evolve(self._policy, rules=runnable).check_all(
+                keys, self._now, workspaces=self.names
+            )
             if finding.hash not in self._unreadable
         ]
         counts = self._counts + Counter((each.rule, each.severity) for each in late)
@@ -117,6 +111,19 @@ class Ledger:
             severities={severity: by_level[severity] for severity in reversed(Severity)},
             skipped=skipped,
         )
+
+    def _runnable(self, *, complete: bool) -> tuple[tuple[Rule, ...], list[str]]:
+        """Tell the rules that can see all keys from those that cannot, though they should."""
+        runnable: list[Rule] = []
+        skipped: list[str] = []
+        for rule in self._policy.list_rules:
+            if isinstance(rule, MissingFromAccount) and (rule.registry is None or not complete):
+                skipped += [] if rule.registry is None else [rule.id]
+            elif self._keep:
+                runnable.append(rule)
+            else:
+                skipped.append(rule.id)
+        return tuple(runnable), skipped
 
     def _note(self, finding: Finding) -> None:
         self.findings += 1

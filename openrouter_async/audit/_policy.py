@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import inspect
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,57 +19,13 @@ from openrouter_async.audit._findings import (
     ListRule,
     Remark,
     Rule,
-    Severity,
     severity_of,
 )
-from openrouter_async.audit._rules import BUILT_IN, MissingFromAccount, NotInRegistry
+from openrouter_async.audit._list_rules import MissingFromAccount, NotInRegistry
+from openrouter_async.audit._notices import NOTICES, Notice
+from openrouter_async.audit._rules import BUILT_IN
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
-
-
-@attrs.frozen(kw_only=True)
-class Notice:
-    """Something that the walk itself finds, rather than a rule."""
-
-    id: str
-    severity: Severity = attrs.field(converter=severity_of)
-    doc: str
-
-
-HIDDEN_WORKSPACES: Final = "workspaces-hidden"
-FAILED_WORKSPACE: Final = "workspace-failed"
-UNREADABLE_KEY: Final = "unreadable-key"
-FOREIGN_KEY: Final = "foreign-key"
-UNVERIFIED_WALK: Final = "walk-unverified"
-
-NOTICES: Final = (
-    Notice(
-        id=HIDDEN_WORKSPACES,
-        severity=Severity.CRITICAL,
-        doc="The service does not tell the workspaces; only the default one was audited.",
-    ),
-    Notice(
-        id=FAILED_WORKSPACE,
-        severity=Severity.CRITICAL,
-        doc="A workspace could not be read to its end.",
-    ),
-    Notice(
-        id=UNREADABLE_KEY,
-        severity=Severity.WARNING,
-        doc="A key's record could not be read, so that no rule saw it.",
-    ),
-    Notice(
-        id=FOREIGN_KEY,
-        severity=Severity.WARNING,
-        doc="The service listed keys of another workspace than the one asked for.",
-    ),
-    Notice(
-        id=UNVERIFIED_WALK,
-        severity=Severity.WARNING,
-        doc="A workspace's list changed too much to be sure that no key was missed.",
-    ),
-)
-"""What the walk finds by itself; policies set their severities like those of rules."""
 
 
 def _needs_all(rule: Rule) -> bool:
@@ -279,41 +234,12 @@ def _guess(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def rule(
-    name: str, *, severity: Severity | str = Severity.WARNING
-) -> Callable[[Callable[[APIKey, datetime], Iterable[Remark]]], KeyRule]:
-    """Make a rule of a generator function that takes a key and `now`, and yields remarks.
-
-    ```python
-    @rule("team-prefix", severity="info")
-    def team_prefix(key, now):
-        if "-" not in key.name:
-            yield Remark("Its name does not begin with a team.")
-
-    report = await client.audit(policy=Policy().with_rules(team_prefix))
-    ```
-    """
-
-    def decorate(function: Callable[[APIKey, datetime], Iterable[Remark]]) -> KeyRule:
-        return FunctionRule(
-            id=name,
-            severity=severity_of(severity),
-            function=function,
-            doc=inspect.getdoc(function) or "",
-        )
-
-    return decorate
-
-
-@attrs.frozen(kw_only=True)
-class FunctionRule:
-    """A rule made of a function by `rule`."""
-
-    id: str
-    severity: Severity
-    function: Callable[[APIKey, datetime], Iterable[Remark]]
-    doc: str = ""
-
-    def check(self, key: APIKey, now: datetime) -> Iterable[Remark]:
-        """Look at one key."""
-        return self.function(key, now)
+def policy_from(policy: Policy | str | os.PathLike[str] | None) -> Policy:
+    """Give the policy, reading its file where it is one; None: the built-in rules."""
+    if policy is None:
+        return Policy()
+    if isinstance(policy, Policy):
+        return policy
+    if isinstance(policy, (str, os.PathLike)):
+        return Policy.load(policy)
+    raise ConfigurationError("policy must be a Policy or the path of a TOML file")

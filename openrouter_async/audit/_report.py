@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Sized
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -15,8 +16,16 @@ from openrouter_async.audit._totals import Totals
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.models import APIKey
 
+if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
 SCHEMA: Final = 1
 """The version of `AuditReport.to_dict()`; it changes when a reader of the old one would fail."""
+
+
+SCOPES: Final = ("all", "chosen", "default")
+"""What an audit looked at."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +78,8 @@ class AuditReport:
     """By workspace id, in the service's order; None: the service did not say."""
     by_creator: Mapping[str | None, Totals] = attrs.field(repr=_how_many)
     """By `creator_user_id`; None: the service did not say."""
+    scope: str
+    """`all` workspaces, those `chosen`, or the `default` one, since the others are hidden."""
     workspaces: Mapping[str, str]
     """The names of the audited workspaces by id; empty where the service hides them."""
     now: datetime
@@ -113,6 +124,21 @@ class AuditReport:
                 found[finding.hash].append(finding)
         return dict(found)
 
+    def covers(self, workspace_id: str | None) -> bool:
+        """Say whether the report would have a key of this workspace."""
+        if self.partial or any(
+            failure.workspace_id in (None, workspace_id) for failure in self.errors
+        ):
+            return False
+        return self.scope == "all" or workspace_id in self.by_workspace or workspace_id is None
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AuditReport:
+        """Read the JSON of `to_dict()` from a file; raises `ConfigurationError`."""
+        from openrouter_async.audit._saved import load_report
+
+        return load_report(path)
+
     def rows(self) -> list[dict[str, Any]]:
         """Give a flat dict for each key, for any frame library.
 
@@ -133,9 +159,35 @@ class AuditReport:
             "findings": " ".join(finding.rule for finding in findings),
         }
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Give `rows()` as a frame; raises `ConfigurationError` without the extra `pandas`.
+
+        Columns are nullable: `string`, `Float64`, `boolean`, and UTC datetimes.
+        """
+        from openrouter_async.audit._frames import to_pandas
+
+        return to_pandas(self.rows())
+
+    def chart(self, by: str = "workspace", window: str = "monthly") -> alt.Chart:
+        """Chart what was spent, credits and provider keys (BYOK), the greatest first.
+
+        `by` is `workspace`, `creator_user_id`, `name` or another column of names, `window` is
+        `daily`, `weekly`, `monthly` or `ever`. Raises `ConfigurationError` for others, and without
+        the extra `pandas`.
+        """
+        from openrouter_async.audit._frames import chart
+
+        return chart(self.rows(), by, window)
+
+    def _repr_html_(self) -> str:
+        """Show totals, findings by rule and the keys that need a look, in a notebook."""
+        from openrouter_async.audit._notebook import report_html
+
+        return report_html(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Give JSON-ready data, without any secret; `schema` is its version."""
-        plain = ("seconds", "by", "complete", "partial", "refetched", "pages", "requests")
+        plain = ("scope", "seconds", "by", "complete", "partial", "refetched", "pages", "requests")
         times = ("now", "started", "finished")
         return {
             "schema": SCHEMA,

@@ -28,9 +28,15 @@ class Throttle:
         self.concurrency = _checks.at_least_one("concurrency", concurrency)
         self.requests = 0
         """How many calls were begun; repeats by the retry policy are not counted."""
+        self.sharers = 1
+        """How many walks share the bound."""
         self._caller = caller
         self._slots = asyncio.Semaphore(concurrency)
         self._limiter = None if rate is None else _limiter(rate)
+
+    def share(self) -> int:
+        """Give how many calls one of the sharers should make at once: all at the same pace."""
+        return -(-self.concurrency // max(1, self.sharers))
 
     async def call(
         self, operation: Operation[In, Out], given: In, options: CallOptions | None = None

@@ -12,7 +12,7 @@ from openrouter_async.models import APIKey
 
 G = TypeVar("G", bound=Hashable)
 
-_DECIMALS: Final = 9
+DECIMALS: Final = 9
 """The service counts down to a billionth of a dollar."""
 
 
@@ -118,7 +118,7 @@ class Totals:
         """Give JSON-ready data without `now`; amounts are rounded to a billionth of a dollar."""
         figures = {name: getattr(self, name) for name in _FIGURES}
         return {
-            name: round(value, _DECIMALS) if isinstance(value, float) else value
+            name: round(value, DECIMALS) if isinstance(value, float) else value
             for name, value in figures.items()
         }
 

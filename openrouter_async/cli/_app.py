@@ -9,13 +9,22 @@ from typing import Annotated, Final
 import typer
 
 from openrouter_async._version import __version__
-from openrouter_async.cli import _audit, _changes, _create, _reads, _sandbox
+from openrouter_async.cli import (
+    _audit,
+    _bulk,
+    _changes,
+    _create,
+    _reads,
+    _recover,
+    _rotate,
+    _sandbox,
+)
 from openrouter_async.cli._exits import MEANINGS, CommandError, Exit
 from openrouter_async.cli._messages import complain, mute
 from openrouter_async.cli._output import guard_descriptors
 from openrouter_async.report import plain
 
-GROUPS: Final = (_audit, _reads, _create, _changes, _sandbox)
+GROUPS: Final = (_audit, _reads, _create, _changes, _rotate, _recover, _bulk, _sandbox)
 
 _ENVIRONMENT: Final = """\
 [bold]Environment[/bold]

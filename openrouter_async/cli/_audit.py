@@ -29,8 +29,10 @@ from openrouter_async.report import (
     count,
     csv_head,
     csv_rows,
+    html,
     json_line,
     json_text,
+    require_html,
     sort_rows,
 )
 
@@ -146,6 +148,7 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
     openrouter-keys audit --sandbox
     openrouter-keys audit --fail-on critical --policy policy.toml
     openrouter-keys audit --format csv --output keys.csv --sort usage_monthly
+    openrouter-keys audit --format html --output report.html
     openrouter-keys audit -w production --group-by creator --all
 
     [bold]Exit codes[/bold]
@@ -155,6 +158,8 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
     """
     sheet.chosen(findings=True)
     sheet.sort_column()
+    if sheet.format is Format.HTML:
+        require_html()
     with ExitStack() as stack:
         destination = stack.enter_context(opened(sheet.output))
         session = stack.enter_context(connection.open(max_connections=max(100, scope.concurrency)))
@@ -215,6 +220,8 @@ def _write(report: AuditReport, sheet: Sheet, layout: Layout, destination: Desti
     if sheet.format is Format.CSV:
         columns = sheet.chosen(findings=True)
         destination.write(csv_head(columns) + csv_rows(rows, columns))
+    elif sheet.format is Format.HTML:
+        destination.write(html(report, rows=rows if column else None))
     elif sheet.format is Format.NDJSON:
         destination.write("".join(map(json_line, audit_end(report))))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 import typer
@@ -18,10 +18,11 @@ from openrouter_async.cli._exits import CommandError
 from openrouter_async.cli._groups import command
 from openrouter_async.cli._output import standard_output
 from openrouter_async.cli._session import Connection
-from openrouter_async.cli._sinks import opened_sink
+from openrouter_async.cli._sinks import HELP, sink_for
 from openrouter_async.cli._workspaces import workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.models import External, LimitReset
+from openrouter_async.provisioning import Sink
 
 
 class NewKeyFormat(enum.StrEnum):
@@ -100,11 +101,7 @@ def create(
     *,
     sink: Annotated[
         str | None,
-        typer.Option(
-            help="Write the key to a new file that only you can read, as file:PATH, and its hash "
-            "to standard output.",
-            metavar="WHERE",
-        ),
+        typer.Option(help=HELP, metavar="WHERE", show_default="standard output"),
     ] = None,
     form: Annotated[
         NewKeyFormat,
@@ -125,6 +122,7 @@ def create(
 
     KEY=$(openrouter-keys create acme --limit 50 --limit-reset monthly)
     openrouter-keys create acme -w production --sink file:./acme.key
+    openrouter-keys create acme --sink dotenv:.env:OPENROUTER_API_KEY
     openrouter-keys create acme --format json | jq -r .data.hash
     """
     external = new_key.external()
@@ -132,28 +130,43 @@ def create(
     with ExitStack() as stack:
         destination = stack.enter_context(standard_output())
         session = stack.enter_context(connection.open())
-        opened = stack.enter_context(opened_sink(sink)) if sink is not None else None
-        delivery = Delivery(destination, opened, as_json=form is NewKeyFormat.JSON)
-        return session.run(_create(session.client, name, new_key, external, delivery))
+        delivery = Delivery(destination, as_json=form is NewKeyFormat.JSON)
+        made = _Made(session.client, name, new_key, external)
+        if sink is None:
+            return session.run(_create(made, delivery))
+        return session.run(_provision(made, sink_for(sink, delivery.print_key), delivery))
 
 
-async def _create(
-    client: AsyncOpenRouter,
-    name: str,
-    new_key: NewKey,
-    external: External | None,
-    delivery: Delivery,
-) -> int:
+@attrs.frozen
+class _Made:
+    """What shall be made, and who makes it."""
+
+    client: AsyncOpenRouter
+    name: str
+    new_key: NewKey
+    external: External | None
+
+    async def given(self) -> dict[str, Any]:
+        """Give the parameters; a workspace's name costs a request."""
+        key = self.new_key
+        workspace = await workspace_id(self.client, key.workspace) if key.workspace else None
+        return {
+            "limit": given(key.limit),
+            "limit_reset": given(key.limit_reset),
+            "expires_at": given(key.expires_at),
+            "include_byok_in_limit": key.byok(),
+            "creator_user_id": given(key.creator_user_id),
+            "workspace_id": given(workspace),
+            "external": given(self.external),
+        }
+
+
+async def _create(made: _Made, delivery: Delivery) -> int:
     """Create and deliver; after the answer there is no wait, so Ctrl-C cannot come between."""
-    workspace = await workspace_id(client, new_key.workspace) if new_key.workspace else None
-    answer = await client.api_keys.create(
-        name,
-        limit=given(new_key.limit),
-        limit_reset=given(new_key.limit_reset),
-        expires_at=given(new_key.expires_at),
-        include_byok_in_limit=new_key.byok(),
-        creator_user_id=given(new_key.creator_user_id),
-        workspace_id=given(workspace),
-        external=given(external),
-    )
-    return delivery.deliver(answer)
+    return delivery.deliver(await made.client.api_keys.create(made.name, **await made.given()))
+
+
+async def _provision(made: _Made, sink: Sink, delivery: Delivery) -> int:
+    """Create with a journal, and tell of it when the plaintext is where it belongs."""
+    given = await made.given()
+    return delivery.tell_of(await made.client.api_keys.provision(made.name, sink=sink, **given))

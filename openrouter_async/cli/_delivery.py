@@ -10,30 +10,51 @@ from openrouter_async._converter import to_dict
 from openrouter_async.cli._exits import CommandError, Exit
 from openrouter_async.cli._messages import tell, warn
 from openrouter_async.cli._output import Destination, OutputGoneError
-from openrouter_async.cli._sinks import Sink, rescue
+from openrouter_async.cli._sinks import rescue
 from openrouter_async.models import APIKey, CreateKeysResponse
+from openrouter_async.provisioning import ProvisionedKey
 from openrouter_async.report import created_line, json_text, plain
 
 
 @attrs.frozen
 class Delivery:
-    """Where plaintext and record go; both ways are open before the key exists."""
+    """Where plaintext and record go; the way is open before the key exists."""
 
     _destination: Destination
-    _sink: Sink | None = None
-    _as_json: bool = attrs.field(default=False, alias="as_json", kw_only=True)
+    _as_json: bool = attrs.field(default=False, kw_only=True, alias="as_json")
 
     def deliver(self, answer: CreateKeysResponse) -> int:
         """Hand the plaintext over first, then tell of it; raises `CommandError`."""
         record = None if answer.problem else answer.data
-        if self._sink is None:
-            self._print(answer, record)
-        else:
-            self._store(answer, record, self._sink)
+        self._print(answer, record)
         if record is None:
             warn(f"its record could not be read ({plain(str(answer.problem))})")
             return Exit.INCOMPLETE
         return Exit.DONE
+
+    def tell_of(self, key: ProvisionedKey) -> int:
+        """Tell of a key whose plaintext is where it belongs."""
+        if key.data is not None:
+            tell(created_line(key.data))
+        tell(f"the key is in {key.sink}; it is not shown again")
+        if self._as_json:
+            document = {"data": _document(key.data), "key_stored_in": key.sink}
+            self._destination.write(json_text(document))
+        elif key.sink != "standard output":
+            self._destination.write(f"{key.hash}\n" if key.hash else "")
+        return Exit.DONE if key.data else Exit.INCOMPLETE
+
+    def print_key(self, key: ProvisionedKey) -> None:
+        """Write the plaintext; raises `OSError`."""
+        problem = None
+        try:
+            self._destination.write(f"{key.secret.reveal()}\n")
+        except CommandError as error:
+            problem = OSError(error.message)
+        except OutputGoneError:
+            problem = OSError("nobody reads it")
+        if problem is not None:
+            raise problem
 
     def _print(self, answer: CreateKeysResponse, record: APIKey | None) -> None:
         text = f"{answer.key}\n"
@@ -50,23 +71,6 @@ class Delivery:
         if record is not None:
             tell(created_line(record))
         tell("the key is on standard output; it is not shown again")
-
-    def _store(self, answer: CreateKeysResponse, record: APIKey | None, sink: Sink) -> None:
-        try:
-            sink.store(answer.secret)
-        except OSError as error:
-            reason = error.strerror
-        else:
-            reason = None
-        if reason is not None:
-            raise _saved_elsewhere(f"{sink.where}: {reason}", answer, record)
-        if record is not None:
-            tell(created_line(record))
-        tell(f"the key is in {sink.where}; it is not shown again")
-        text = f"{record.hash}\n" if record else ""
-        if self._as_json:
-            text = json_text({"data": _document(record), "key_stored_in": sink.where})
-        self._destination.write(text)
 
 
 def _document(record: APIKey | None) -> dict[str, Any] | None:

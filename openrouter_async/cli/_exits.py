@@ -14,6 +14,8 @@ from openrouter_async.errors import (
     ForbiddenResponseError,
     InvalidRequestError,
     OpenRouterError,
+    RotationError,
+    SinkError,
     UnauthorizedResponseError,
 )
 from openrouter_async.report import plain, stamp
@@ -62,6 +64,10 @@ def explain(error: OpenRouterError) -> CommandError:
         return CommandError(message, Exit.AMBIGUOUS, _how_to_find(error))
     if isinstance(error, (ConfigurationError, InvalidRequestError)):
         return CommandError(message.replace("allow_insecure_http=True", "--allow-insecure-http"))
+    if isinstance(error, SinkError) and not (error.hash or error.journal):
+        return CommandError(message)
+    if isinstance(error, (SinkError, RotationError)) and error.journal:
+        return CommandError(message, Exit.FAILED, ["To go on:    openrouter-keys recover"])
     if isinstance(error, UnauthorizedResponseError):
         message += ": the key is unknown, disabled, expired or deleted"
     elif isinstance(error, ForbiddenResponseError):

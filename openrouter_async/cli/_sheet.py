@@ -40,6 +40,7 @@ class Format(enum.StrEnum):
     JSON = "json"
     CSV = "csv"
     NDJSON = "ndjson"
+    HTML = "html"
 
 
 class RecordFormat(enum.StrEnum):
@@ -65,7 +66,7 @@ class Sheet:
         typer.Option(
             "--format",
             "-f",
-            help="table, json, csv or ndjson.",
+            help="table, json, csv or ndjson; html for an audit.",
             metavar="FORMAT",
             rich_help_panel=_PANEL,
         ),
@@ -116,6 +117,8 @@ class Sheet:
     def writer(self, destination: Destination) -> Writer:
         """Make the format's writer; raises `CommandError` for unknown columns."""
         columns = self.chosen()
+        if self.format is Format.HTML:
+            raise CommandError("--format html: only an audit has a page")
         if self.format is Format.NDJSON:
             return _NDJSONWriter(destination)
         if self.format is Format.CSV:

@@ -1,115 +1,55 @@
-"""Where a new key's plaintext goes: opened before the key exists, so that it cannot be lost."""
+"""What `--sink` means, and a last resort for a key that could not be shown."""
 
 from __future__ import annotations
 
-import os
-import stat
 import tempfile
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from openrouter_async.cli._exits import CommandError
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.provisioning import DotenvSink, FileSink, ProvisionedKey, Sink, _files
+from openrouter_async.provisioning._sinks import CallableSink
 from openrouter_async.secret import Secret
 
-_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-_RESERVED: Final = b"\n" * 4096
-"""Written before the key exists, so that a full disk fails then."""
+KINDS: Final = "file:PATH, dotenv:PATH:NAME or stdout"
+HELP: Final = (
+    "Where the key goes: file:PATH (only you can read it), dotenv:PATH:NAME or stdout. Killed at "
+    "any moment, nothing is lost: see recover."
+)
 
 
-class Sink(Protocol):
-    """Takes one secret; it is open from its making on."""
-
-    where: str
-    """What people are told."""
-
-    def store(self, secret: Secret) -> None:
-        """Keep the secret so that it survives a crash; raises `OSError`."""
-        ...
-
-    def discard(self) -> None:
-        """Leave nothing behind, since there is no key."""
-        ...
-
-
-class FileSink:
-    """A new file that only its owner can read: the key and a newline."""
-
-    def __init__(self, place: str) -> None:
-        """Create the file and reserve its room; raises `CommandError`."""
-        if not place:
-            raise CommandError("--sink file: needs a path, such as file:./acme.key")
-        self.where = place
-        self._path = Path(place)
-        self._refuse_open_directory()
-        try:
-            self._descriptor = os.open(self._path, _FLAGS, 0o600)
-        except (OSError, ValueError) as error:
-            problem = _refused(place, error)
-        else:
-            self._reserve()
-            return
-        raise problem
-
-    def _reserve(self) -> None:
-        try:
-            if hasattr(os, "fchmod"):
-                os.fchmod(self._descriptor, 0o600)  # whatever the umask and the directory's ACL
-            os.write(self._descriptor, _RESERVED)
-            os.fsync(self._descriptor)
-            _sync_directory(self._path.parent)
-        except OSError as error:
-            self.discard()
-            problem = _refused(self.where, error)
-        else:
-            return
-        raise problem
-
-    def _refuse_open_directory(self) -> None:
-        with suppress(OSError, ValueError):
-            mode = self._path.parent.stat().st_mode
-            if os.name == "posix" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-                raise CommandError(
-                    f"--sink {self.where}: anybody may replace files in {self._path.parent}"
-                )
-
-    def store(self, secret: Secret) -> None:
-        """Write over the reserved room, and wait until the disk has it."""
-        data = f"{secret.reveal()}\n".encode()
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        written = os.write(self._descriptor, data)
-        if written != len(data):
-            raise OSError("written only in part")
-        os.ftruncate(self._descriptor, len(data))
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
-
-    def discard(self) -> None:
-        """Remove the file."""
-        with suppress(OSError):
-            os.close(self._descriptor)
-        with suppress(OSError):
-            self._path.unlink()
-
-
-KINDS: Final[Mapping[str, Callable[[str], Sink]]] = {"file": FileSink}
-"""What may stand before the colon of `--sink`."""
-
-
-@contextmanager
-def opened_sink(spec: str) -> Generator[Sink]:
-    """Open what `--sink` names; it is discarded if the block fails. Raises `CommandError`."""
-    kind, colon, place = spec.partition(":")
-    if not colon or kind not in KINDS:
-        known = ", ".join(f"{kind}:…" for kind in KINDS)
-        raise CommandError(f"--sink must be one of: {known}")
-    sink = KINDS[kind](place)
+def sink_for(
+    spec: str, print_key: Callable[[ProvisionedKey], object], *, replace: bool = False
+) -> Sink:
+    """Make the sink that `--sink` names; raises `CommandError`."""
+    kind, _, place = spec.partition(":")
     try:
-        yield sink
-    except BaseException:
-        sink.discard()
-        raise
+        if spec == "stdout":
+            return _Printed(print_key)
+        if kind == "file":
+            return FileSink(place, replace=replace)
+        if kind == "dotenv":
+            path, _, name = place.rpartition(":")
+            return DotenvSink(path, name, replace=replace)
+    except ConfigurationError as error:
+        problem = CommandError(f"--sink {spec}: {error.message}")
+    else:
+        problem = CommandError(f"--sink must be {KINDS}")
+    raise problem
+
+
+class _Printed(CallableSink):
+    """Standard output; a journal remembers it as that."""
+
+    def __init__(self, print_key: Callable[[ProvisionedKey], object]) -> None:
+        super().__init__(print_key)
+        self.where = "standard output"
+
+    def describe(self) -> dict[str, str]:
+        """Give the kind."""
+        return {"kind": "stdout"}
 
 
 def rescue(secret: Secret, hash: str) -> str | None:
@@ -117,24 +57,10 @@ def rescue(secret: Secret, hash: str) -> str | None:
     for directory in (Path.cwd, Path.home, lambda: Path(tempfile.gettempdir())):
         try:
             path = directory() / f"openrouter-key-{hash[:12] or 'new'}"
-            sink = FileSink(str(path))
-            sink.store(secret)
-        except (OSError, RuntimeError, CommandError):
+            _files.refuse_open_folder(path.parent)
+            _files.create(path, f"{secret.reveal()}\n".encode())
+            _files.sync_folder(path.parent)
+        except (OSError, RuntimeError):
             continue
         return str(path)
     return None
-
-
-def _refused(place: str, error: OSError | ValueError) -> CommandError:
-    reason = getattr(error, "strerror", None) or "not a path"
-    return CommandError(f"--sink file:{place}: {reason}; no key was made")
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the new name survive a crash; only POSIX can."""
-    with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,4 +1,7 @@
-"""Keys and audits as tables, CSV, JSON and NDJSON. Only the tables need rich (extra `cli`)."""
+"""Keys and audits as tables, CSV, JSON, NDJSON and HTML.
+
+Only the tables need rich (extra `cli`), and only `html` needs Jinja2 (extra `report`).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from openrouter_async.report._columns import (
     whole,
 )
 from openrouter_async.report._facts import created_line, current_facts, key_facts
+from openrouter_async.report._html import html, require_html
 from openrouter_async.report._sheets import (
     csv_head,
     csv_lines,
@@ -51,12 +55,14 @@ __all__ = [
     "current_facts",
     "day",
     "grouped",
+    "html",
     "json_line",
     "json_text",
     "key_facts",
     "minute",
     "percent",
     "plain",
+    "require_html",
     "sort_rows",
     "stamp",
     "usd",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Final
 
 import attrs
@@ -13,7 +12,7 @@ import attrs
 from openrouter_async.audit import AuditReport
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
-from openrouter_async.report._text import count, plain
+from openrouter_async.report._text import plain
 from openrouter_async.secret import scrub
 
 _LONGEST: Final = 300
@@ -66,13 +65,12 @@ class Facets:
 
 def facets_of(report: AuditReport) -> Facets:
     """Make the questions that the report's keys answer."""
-    now = report.now
     return Facets(
         workspace=_listed("workspace", "Workspace", _workspaces(report), _workspace_id),
         creator=_listed("creator", "Creator", _creators(report), _creator_id),
         fullness=Facet(name="fullness", title="Limit", choices=FULLNESS, of=_fullness),
-        age=Facet(name="age", title="Age", choices=AGES, of=lambda row: _age(row.key, now)),
-        use=Facet(name="use", title="Last use", choices=USES, of=lambda row: _use(row.key, now)),
+        age=Facet(name="age", title="Age", choices=AGES, of=_age),
+        use=Facet(name="use", title="Last use", choices=USES, of=_use),
     )
 
 
@@ -96,17 +94,17 @@ def _listed(
 def _workspaces(report: AuditReport) -> dict[str | None, str]:
     """Name the workspaces by id; those with one name get a piece of their id."""
     ids = dict.fromkeys([*report.by_workspace, *(key.workspace_id for key in report.keys)])
-    names = {id: report.workspaces.get(id or "") or id or "default workspace" for id in ids}
+    names = {each: report.workspaces.get(each or "") or each or "default workspace" for each in ids}
     used = Counter(names.values())
     return {
-        id: shown(f"{name} ({id[:8]})" if id and used[name] > 1 else name)
-        for id, name in names.items()
+        each: shown(f"{name} ({each[:8]})" if each and used[name] > 1 else name)
+        for each, name in names.items()
     }
 
 
 def _creators(report: AuditReport) -> dict[str | None, str]:
     ids = dict.fromkeys([*report.by_creator, *(key.creator_user_id for key in report.keys)])
-    return {id: shown(id or "unknown") for id in ids}
+    return {each: shown(each or "unknown") for each in ids}
 
 
 FULLNESS: Final = (
@@ -128,30 +126,26 @@ def _fullness(row: KeyRow) -> int:
 
 
 _DAY: Final = timedelta(days=1)
-_SPANS: Final = (7, 30, 90, 180, 365, 730)
-_SINCE: Final = (1, 7, 30, 90, 365)
+AGES: Final = (
+    "under 7 days", "7 to 30 days", "30 to 90 days", "90 to 180 days", "180 to 365 days",
+    "1 to 2 years", "2 years or more",
+)  # fmt: skip
+_AGED: Final = (7, 30, 90, 180, 365, 730)
+USES: Final = (
+    "under a day ago", "1 to 7 days ago", "7 to 30 days ago", "30 to 90 days ago",
+    "90 to 365 days ago", "a year ago or more", "not recorded", "never",
+)  # fmt: skip
+_IDLE: Final = (1, 7, 30, 90, 365)
+_NOT_RECORDED, _NEVER = 6, 7
 
 
-def _span(days: int) -> str:
-    return f"{count(days // 365, 'year')}" if days >= 365 else count(days, "day")
+def _age(row: KeyRow) -> int:
+    return sum((row.now - row.key.created_at) / _DAY >= days for days in _AGED)
 
 
-def _between(spans: Sequence[int]) -> tuple[str, ...]:
-    middle = (f"{_span(low).split()[0]} to {_span(high)}" if low >= 365 or high < 365
-              else f"{_span(low)} to {_span(high)}" for low, high in pairwise(spans))  # fmt: skip
-    return (f"under {_span(spans[0])}", *middle, f"{_span(spans[-1])} or more")
-
-
-AGES: Final = _between(_SPANS)
-USES: Final = (*_between(_SINCE), "never")
-
-
-def _age(key: APIKey, now: datetime) -> int:
-    return sum((now - key.created_at) / _DAY >= days for days in _SPANS)
-
-
-def _use(key: APIKey, now: datetime) -> int:
-    """Count days since the last use; what was used before uses were recorded is `unknown`."""
+def _use(row: KeyRow) -> int:
+    """Say when a key was last used; of uses before 2026 the service does not know the day."""
+    key = row.key
     if key.last_used_at is None:
-        return len(_SINCE) + 1
-    return sum((now - key.last_used_at) / _DAY >= days for days in _SINCE)
+        return _NOT_RECORDED if key.usage > 0 or key.byok_usage > 0 else _NEVER
+    return sum((row.now - key.last_used_at) / _DAY >= days for days in _IDLE)

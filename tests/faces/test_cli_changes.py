@@ -10,6 +10,7 @@ import pytest
 from support.command import Inside, Result
 
 from openrouter_async import APIKey, CreateKeysResponse, ResponseValidationError
+from openrouter_async.cli._exits import CommandError, Exit
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 
@@ -30,6 +31,14 @@ class Keys:
     def __call__(self, *arguments: str, **env: str) -> Result:
         """Run it."""
         return self._cli(*arguments, env={**self._env, **env})
+
+
+@pytest.fixture(autouse=True)
+def journals(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No journal goes elsewhere."""
+    state = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    return state / "openrouter_async/journal"
 
 
 @pytest.fixture
@@ -110,7 +119,7 @@ def test_create_into_a_file(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert str(path) in result.err
     document = json.loads(keys("create", "b", "--sink", f"file:{path}2", "-f", "json").out)
-    assert document["key_stored_in"] == f"{path}2"
+    assert document["key_stored_in"] == f"file:{path}2"
     assert "key" not in document
 
 
@@ -139,8 +148,9 @@ def test_a_full_disk_makes_no_key(
     def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("openrouter_async.cli._sinks.os.write", full)
-    result = keys("create", "acme", "--sink", f"file:{tmp_path / 'acme.key'}")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        result = keys("create", "acme", "--sink", f"file:{tmp_path / 'acme.key'}")
     assert result.code == 2
     assert "No space left" in result.complaint
     assert creates(box) == 0
@@ -148,22 +158,43 @@ def test_a_full_disk_makes_no_key(
 
 
 def test_a_disk_that_fails_afterwards_loses_no_key(
-    box: Sandbox, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Sandbox, keys: Keys, tmp_path: Path, journals: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plaintext is saved beside, at 0600, and the command says where."""
-    monkeypatch.chdir(tmp_path)
+    """The plaintext is in the journal, at 0600; `recover --resume` puts it into its file."""
     write = os.write
 
     def broken(descriptor: int, data: bytes) -> int:
-        if (
-            data.startswith(b"sk-")
-            and Path(f"/proc/self/fd/{descriptor}").readlink().name == "x.key"
-        ):
+        if data.startswith(b"sk-"):
             raise OSError(5, "Input/output error")
         return write(descriptor, data)
 
-    monkeypatch.setattr("openrouter_async.cli._sinks.os.write", broken)
-    result = keys("create", "acme", "--sink", "file:x.key")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", broken)
+        result = keys("create", "acme", "--sink", f"file:{tmp_path / 'x.key'}")
+    key = named(box, "acme")
+    [saved] = journals.iterdir()
+    assert result.code == 3
+    assert str(saved) in result.err
+    assert "openrouter-keys recover" in result.err
+    assert box.inference_key(key.hash) in saved.read_text()
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert keys("recover", "--resume").code == 0
+    assert (tmp_path / "x.key").read_text() == box.inference_key(key.hash) + "\n"
+    assert list(journals.iterdir()) == []
+
+
+def test_standard_output_that_fails_loses_no_key(
+    box: Sandbox, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a sink the plaintext is saved beside, at 0600, and the command says where."""
+    monkeypatch.chdir(tmp_path)
+
+    def broken(self: object, data: bytes) -> None:
+        raise CommandError("standard output: broken", Exit.FAILED)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("openrouter_async.cli._output.Destination._write", broken)
+        result = keys("create", "acme")
     key = named(box, "acme")
     saved = tmp_path / f"openrouter-key-{key.hash[:12]}"
     assert result.code == 3

@@ -49,7 +49,7 @@ BAD_FLAGS = [
     Secret(MARK),
 ]  # fmt: skip
 BAD_AMOUNTS = [
-    math.nan, math.inf, -math.inf, -1, -0.01, 1e16, 10**5000, -(10**5000), True, False, "50", "",
+    math.nan, math.inf, -math.inf, -1, -0.01, 10**15 + 1, 10**5000, -(10**5000), True, False, "50", "",
     Decimal(5), 5j, [5], {MARK: 1}, b"5", Secret("5"), datetime(2026, 1, 1, tzinfo=UTC),
 ]  # fmt: skip
 BAD_COUNTS = [
@@ -179,7 +179,9 @@ def test_a_key_in_place_of_a_hash_is_explained() -> None:
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", "", None, True, [1], math.nan], ids=range(9))
 def test_concurrency(value: Any) -> None:
     """How many things may happen at once is a whole number from 1, refused by name too."""
-    with pytest.raises(InvalidRequestError, match=r"^concurrency must be an integer of at least 1$"):
+    with pytest.raises(
+        InvalidRequestError, match=r"^concurrency must be an integer of at least 1$"
+    ):
         _checks.at_least_one("concurrency", value)
     assert [_checks.at_least_one("concurrency", good) for good in (1, 64)] == [1, 64]
 

@@ -177,8 +177,12 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
             {"external": {"user": "u", "api_key": KEY}},
             f'"external":{{"user":"u","api_key":"{KEY}"}}',
         ),
+        (
+            {"external": {"user": "ключ", "api_key": "x" * 32}},
+            f'"external":{{"user":"ключ","api_key":"{"x" * 32}"}}',
+        ),
     ],
-    ids=range(21),
+    ids=range(22),
 )
 def test_body_of_create(given: dict[str, Any], json: str) -> None:
     """Amounts stay as given, dates become UTC with seconds, a secret goes only into the body."""

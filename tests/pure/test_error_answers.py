@@ -204,6 +204,14 @@ def test_keys_are_masked_everywhere(secret: str) -> None:
         assert "hidden" not in repr(vars(error))
 
 
+def test_long_texts_are_cut() -> None:
+    """A message has at most 300 characters, a body 2048, and no fewer."""
+    body = json.dumps({"error": {"message": "x" * 5000}})
+    error = error_of(reply(500, body))
+    assert error.message == "x" * 300
+    assert error.body == body[:2048]
+
+
 def test_a_key_across_the_end_is_masked() -> None:
     """Texts are masked before they are cut, so that no first half of a key is left at the end."""
     for start in range(1970, 2050):

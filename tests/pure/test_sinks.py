@@ -277,6 +277,23 @@ def test_a_read_only_disk(small_disk: Path, make: Make) -> None:
         make(small_disk / "x").prepare("work")
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.parametrize("make", MAKERS)
+def test_no_permission(tmp_path: Path, make: Make) -> None:
+    """A folder that cannot be written is refused before a key exists."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError):
+        make(tmp_path / "x").prepare("work")
+
+
+def test_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    """A pipe that nobody writes to is refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for sink in (FileSink(tmp_path / "pipe", replace=True), DotenvSink(tmp_path / "pipe", "K")):
+        with pytest.raises(OSError, match="regular"):
+            sink.prepare("work")
+
+
 def test_a_limit_on_file_sizes(tmp_path: Path) -> None:
     """RLIMIT_FSIZE is like a full disk."""
     import signal

@@ -1,4 +1,4 @@
-"""A list of keys that changes while it is read: a caller without a network."""
+"""Lists of keys that change while they are read: callers without a network."""
 
 import asyncio
 import random
@@ -8,8 +8,15 @@ from typing import Any
 
 import attrs
 
-from openrouter_async import APIKey, OpenRouterError, ResponseValidationError
-from openrouter_async.models import LenientListResponse, ListResponse
+from openrouter_async import OMITTED, APIKey, OpenRouterError, ResponseValidationError
+from openrouter_async.models import (
+    GetCurrentKeyData,
+    GetCurrentKeyResponse,
+    LenientListResponse,
+    ListResponse,
+    ListWorkspacesResponse,
+    Workspace,
+)
 
 PAGE = 100
 
@@ -43,10 +50,13 @@ class ChangingList:
         keys: int,
         *,
         seed: int = 0,
+        workspace_id: str | None = None,
         after_page: Callable[["ChangingList"], None] | None = None,
     ) -> None:
         self.random = random.Random(f"list {seed}")
         self.made = 0
+        self._workspace_id = workspace_id
+        self._first = seed << 32
         self.rows: list[APIKey] = []
         self.create(keys)
         self.original = [key.hash for key in self.rows]
@@ -65,7 +75,12 @@ class ChangingList:
     def create(self, count: int) -> None:
         """Put new keys at the top."""
         new = [
-            attrs.evolve(SAMPLE, hash=f"{number:064x}", name=f"key {number}")
+            attrs.evolve(
+                SAMPLE,
+                hash=f"{self._first + number:064x}",
+                name=f"key {self._first + number}",
+                workspace_id=self._workspace_id,
+            )
             for number in range(self.made, self.made + count)
         ]
         self.made += count
@@ -115,3 +130,44 @@ class ChangingList:
     async def _dawdle(self) -> None:
         for _ in range(self.random.randrange(4)):
             await asyncio.sleep(0)
+
+
+class Account:
+    """Workspaces with their lists, the first one the default; a caller without a network."""
+
+    def __init__(self, **keys: int) -> None:
+        self.lists = {
+            space: ChangingList(count, seed=number, workspace_id=space)
+            for number, (space, count) in enumerate(keys.items())
+        }
+        self.failures: dict[str, OpenRouterError] = {}
+        """By the name of an operation, or a workspace's id: what its requests raise."""
+        self.calls: list[tuple[str, Any]] = []
+        """Operation and parameters of each request."""
+        self.under_way = 0
+        self.most_under_way = 0
+
+    async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+        """Answer a request."""
+        self.calls.append((operation.name, given))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0)
+            if operation.name in self.failures:
+                raise self.failures[operation.name]
+            return await self._answer(operation, given)
+        finally:
+            self.under_way -= 1
+
+    async def _answer(self, operation: Any, given: Any) -> Any:
+        if operation.name == "list_workspaces":
+            spaces = [Workspace(id=each, name=each.title(), slug=each) for each in self.lists]
+            return ListWorkspacesResponse(data=spaces, total_count=len(spaces))
+        if operation.name == "get_current_key_metadata":
+            data = GetCurrentKeyData(label="sk-or-v1-5e5...e5e", usage=0.0, is_free_tier=False)
+            return GetCurrentKeyResponse(data=data)
+        space = next(iter(self.lists)) if given.workspace_id is OMITTED else given.workspace_id
+        if space in self.failures:
+            raise self.failures[space]
+        return await self.lists[space].call(operation, given)

@@ -29,6 +29,23 @@ from openrouter_async import (
     UpdateKeysData,
     UpdateKeysResponse,
 )
+from openrouter_async.bulk_changes import BulkRun, Outcome
+from openrouter_async.provisioning import FileSink, ProvisionedKey, Rotation, Unfinished
+
+
+async def safe_keys(client: AsyncOpenRouter, blocking: OpenRouter) -> None:
+    keys, sink = client.api_keys, FileSink("acme.key")
+    assert_type(await keys.provision("acme", sink=sink, limit=5), ProvisionedKey)
+    assert_type(blocking.api_keys.provision("acme", sink=print), ProvisionedKey)
+    assert_type(await keys.rotate("0" * 64, sink=sink), Rotation)
+    assert_type(await keys.recover(), list[Unfinished])
+    assert_type(keys.delete_many(["0" * 64]), BulkRun)
+    assert_type(await keys.delete_many(["0" * 64]), list[Outcome])
+    assert_type(blocking.api_keys.delete_many(["0" * 64]), list[Outcome])
+    created = keys.create_many([{"name": "a"}], sink=lambda item: FileSink(f"{item['name']}.key"))
+    assert_type(await created, list[Outcome])
+    await keys.provision("acme", sink="acme.key")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await keys.provision("acme")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def returns(client: AsyncOpenRouter) -> None:

@@ -82,6 +82,7 @@ async def test_closed_during_a_call(
         with pytest.raises(expected) as caught:
             await asyncio.wait_for(task, 2)
     assert len(server.requests) == 1
+    assert clock.sleeps == []
     assert isinstance(caught.value, OpenRouterError)
     assert caught.value.operation == call.operation
 
@@ -239,15 +240,32 @@ def test_several_loops_in_development_mode() -> None:
     assert len(server.requests) == 12
 
 
-def test_left_open_in_development_mode() -> None:
-    """Fault 29: left open at exit, there is exactly one warning, ours, and the exit code is 0."""
+LEFT_OPEN = {
+    "at exit": """
+        asyncio.run(calls())
+        asyncio.run(calls())
+        """,
+    "in a live loop": """
+        async def drop():
+            global client
+            await calls()
+            del client
+            gc.collect()
+            await asyncio.sleep(0.05)
+        asyncio.run(drop())
+        """,
+}
+
+
+@pytest.mark.parametrize("when", LEFT_OPEN)
+def test_left_open_in_development_mode(when: str) -> None:
+    """Fault 29: left open, there is exactly one warning, ours, and the exit code is 0."""
     with answer_all() as server:
-        done = in_development_mode("asyncio.run(calls())\nasyncio.run(calls())", server)
+        done = in_development_mode(LEFT_OPEN[when], server)
     assert (done.returncode, done.stdout) == (0, "")
-    named = [line for line in done.stderr.splitlines() if "Warning" in line]
-    assert named == [
-        f"ResourceWarning: unclosed client AsyncOpenRouter(server_url='{server.api_url}')"
-    ]
+    named = [line for line in done.stderr.splitlines() if "Warning: " in line]
+    client = f"AsyncOpenRouter(server_url='{server.api_url}')"
+    assert named == [f"ResourceWarning: unclosed client {client}"]
 
 
 def test_exit_during_a_call_in_development_mode() -> None:

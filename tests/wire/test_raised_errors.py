@@ -34,8 +34,6 @@ from openrouter_async import (
     WrongLoopError,
 )
 
-FOREIGN = ("aiohttp", "tenacity", "cattrs", "msgspec", "json", "asyncio", "attr", "yarl")
-
 
 def is_ours_alone(error: BaseException) -> bool:
     """Say whether nothing hangs on the error, neither shown nor hidden."""

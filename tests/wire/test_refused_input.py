@@ -79,7 +79,7 @@ async def test_header_values(case: str, option: str, client_for: ClientFor) -> N
 
 NAMES = (
     "Authorization", "authorization", "HOST", "Cookie", "Content-Type", "content-length",
-    "Content-Encoding", "Transfer-Encoding", "Accept-Encoding", "Connection",
+    "Content-Encoding", "Transfer-Encoding", "Accept-Encoding", "Connection", "Expect", "Upgrade",
     "Proxy-Authorization", "", "X Y", "X:Y", "X\r\nY", "Ü",
 )  # fmt: skip
 

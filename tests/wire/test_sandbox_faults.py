@@ -39,7 +39,7 @@ async def call(box: Sandbox) -> AsyncIterator[Call]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    while not condition():  # noqa: ASYNC110 - the sandbox has no events
+    while not condition():
         await asyncio.sleep(0.001)
 
 

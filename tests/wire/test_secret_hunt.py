@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -62,6 +63,8 @@ def hunt(error: BaseException, client: AsyncOpenRouter, logs: CapturedLogs, *sec
         tracebacks_with_locals(error, without_locals_of=here),
         "\n".join(getattr(error, "__notes__", [])),
     ]
+    with suppress(Exception):  # a client need not be picklable
+        texts.append(pickle.dumps(client))
     if isinstance(error, OpenRouterError):
         texts.append(pickle.dumps(error))
         texts.append(tracebacks_with_locals(pickle.loads(pickle.dumps(error))))

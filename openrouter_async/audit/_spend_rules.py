@@ -1,0 +1,155 @@
+"""Rules of money. Amounts are USD.
+
+What they mean: https://openrouter.ai/docs/guides/overview/auth/management-api-keys
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import attrs
+
+from openrouter_async.audit._findings import Remark, Severity
+from openrouter_async.audit._phrases import is_usable, money
+from openrouter_async.audit._settings import number, percents
+from openrouter_async.audit._totals import DECIMALS
+from openrouter_async.models import APIKey
+
+
+@attrs.frozen(kw_only=True)
+class NoLimit:
+    """The key may spend whatever the account has."""
+
+    id: str = attrs.field(default="no-limit", init=False)
+    severity: Severity = Severity.WARNING
+
+    def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        if key.limit is None and is_usable(key, now):
+            yield Remark("It has no limit.", {"usage": key.usage})
+
+
+@attrs.frozen(kw_only=True)
+class NearLimit:
+    """Of the limit's window, one of the thresholds is spent; at the whole it is `exhausted`."""
+
+    id: str = attrs.field(default="near-limit", init=False)
+    severity: Severity = Severity.WARNING
+    """From `warn_from` on; below it findings are `info`."""
+    thresholds: tuple[float, ...] = percents(50, 75, 90, 100)
+    """Percent of the limit."""
+    warn_from: float = number(90, most=100)
+    """Percent of the limit."""
+
+    def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        spent = key.spent_in_window
+        if spent is None or not key.limit or key.is_exhausted or not is_usable(key, now):
+            return
+        percent = 100 * spent / key.limit
+        if percent >= self.thresholds[0]:
+            reached = [threshold for threshold in self.thresholds if percent >= threshold]
+            yield Remark(
+                f"{money(spent)} of its limit of {money(key.limit)} are spent, {percent:.0f} %.",
+                {
+                    "spent": spent,
+                    "limit": key.limit,
+                    "percent": round(percent, 1),
+                    "threshold": reached[-1],
+                },
+                severity=None if reached[-1] >= self.warn_from else Severity.INFO,
+            )
+
+
+@attrs.frozen(kw_only=True)
+class Exhausted:
+    """Nothing is left of the limit, so that the key is refused until its window ends."""
+
+    id: str = attrs.field(default="exhausted", init=False)
+    severity: Severity = Severity.WARNING
+
+    def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        if key.limit is not None and key.is_exhausted:
+            until = f"until its {key.limit_reset} reset" if key.limit_reset else "for good"
+            yield Remark(
+                f"Its limit of {money(key.limit)} is used up {until}.",
+                {"limit": key.limit, "remaining": key.limit_remaining, "reset": key.limit_reset},
+            )
+
+
+@attrs.frozen(kw_only=True)
+class Overspent:
+    """More was spent in the window than the limit allows."""
+
+    id: str = attrs.field(default="overspent", init=False)
+    severity: Severity = Severity.CRITICAL
+    tolerance: float = number(0)
+    """USD above the limit that are no finding."""
+
+    def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        spent = key.spent_in_window
+        if spent is not None and key.limit is not None and spent - key.limit > self.tolerance:
+            excess = round(spent - key.limit, DECIMALS)
+            yield Remark(
+                f"{money(excess)} more than its limit of {money(key.limit)} are spent.",
+                {"spent": spent, "limit": key.limit, "excess": excess},
+            )
+
+
+@attrs.frozen(kw_only=True)
+class ByokNotCounted:
+    """The key's limit does not see what it spends of its owner's provider keys (BYOK)."""
+
+    id: str = attrs.field(default="byok-not-counted", init=False)
+    severity: Severity = Severity.WARNING
+
+    def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        uncounted = key.limit is not None and not key.include_byok_in_limit
+        if uncounted and key.byok_usage > 0 and is_usable(key, now):
+            yield Remark(
+                f"Its limit does not count {money(key.byok_usage)} of provider keys (BYOK).",
+                {"byok_usage": key.byok_usage, "byok_usage_monthly": key.byok_usage_monthly},
+            )
+
+
+@attrs.frozen(kw_only=True)
+class Spike:
+    """Today's spending is so many times the daily mean of the week's earlier days.
+
+    Weeks begin on Monday (UTC); on a Monday the month's earlier days stand in. Without any earlier
+    day, there is nothing to compare with.
+    """
+
+    id: str = attrs.field(default="spike", init=False)
+    severity: Severity = Severity.WARNING
+    factor: float = number(5, least=1)
+    least: float = number(10)
+    """USD; a day with less is no finding."""
+
+    def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
+        """Look at one key."""
+        today = key.usage_daily + key.byok_usage_daily
+        if today < self.least:
+            return
+        usual = self._usual(key, now, today)
+        if usual is None or today < self.factor * usual:
+            return
+        times = f", {today / usual:.0f} times the usual {money(usual)} a day" if usual else ""
+        yield Remark(
+            f"{money(today)} are spent today{times or ', and nothing on earlier days'}.",
+            {"today": round(today, DECIMALS), "usual": round(usual, DECIMALS)},
+        )
+
+    def _usual(self, key: APIKey, now: datetime, today: float) -> float | None:
+        """Give the mean of the earlier days, USD a day; None where there are none."""
+        day = now.astimezone(UTC)
+        week = key.usage_weekly + key.byok_usage_weekly - today
+        month = key.usage_monthly + key.byok_usage_monthly - today
+        earlier, days = (week, day.weekday()) if day.weekday() else (month, day.day - 1)
+        lived = (day.date() - key.created_at.astimezone(UTC).date()).days
+        days = min(days, lived)
+        return max(earlier, 0.0) / days if days > 0 else None

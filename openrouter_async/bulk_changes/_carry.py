@@ -1,0 +1,112 @@
+"""What is done for one item, and for its dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import attrs
+
+from openrouter_async._call import Client
+from openrouter_async._omitted import OMITTED
+from openrouter_async._operations import DELETE, GET, UPDATE, CreateKeys, OneKey
+from openrouter_async._options import CallOptions
+from openrouter_async.bulk import FOR_THE_CALLER
+from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
+from openrouter_async.bulk_changes._widening import widened_by
+from openrouter_async.errors import (
+    AmbiguousCreateError,
+    APIConnectionError,
+    NotFoundResponseError,
+    OpenRouterError,
+    ResponseValidationError,
+    SinkError,
+)
+from openrouter_async.provisioning import AnySink, ProvisionedKey
+from openrouter_async.provisioning._provision import provision
+
+SinkFactory: TypeAlias = Callable[[Mapping[str, Any]], AnySink]
+"""Gives the sink of one create; it is told the create's parameters and `index`."""
+
+
+@attrs.frozen(kw_only=True)
+class Carrier:
+    """Does items, one at a time for each slot."""
+
+    client: Client
+    options: CallOptions
+    dry_run: bool
+    sink: SinkFactory | None = None
+    journal_dir: Any = None
+
+    async def carry_out(self, item: Item, *, again: bool) -> Outcome:
+        """Do an item; `again`: an earlier run may have done it. Errors become outcomes."""
+        try:
+            return await self._do(item, again=again)
+        except FOR_THE_CALLER:
+            raise
+        except OpenRouterError as error:
+            unsure = _may_be_done(item.action, error)
+            status = Status.AMBIGUOUS if unsure else Status.FAILED
+            hash = getattr(error, "hash", None)
+            facts = {"hash": hash} if hash else {}
+            shown = error.with_traceback(None)
+        return item.came_to(status, reason=str(shown), error=shown, **facts)
+
+    async def _do(self, item: Item, *, again: bool) -> Outcome:
+        if self.dry_run:
+            return await self._look(item)
+        if item.action is Action.CREATE:
+            made = await self._create(item)
+            return item.came_to(Status.OK, hash=made.hash, key=made.data, sink=made.sink)
+        if item.action is Action.DELETE:
+            return await self._delete(item, again=again)
+        key = (await self.client.call(UPDATE, item.given, self.options)).data
+        if item.action is Action.DISABLE and not key.disabled:
+            return item.came_to(Status.FAILED, key=key, reason="the service left it enabled")
+        return item.came_to(Status.OK, key=key)
+
+    async def _create(self, item: Item) -> ProvisionedKey:
+        """Create one key; its plaintext is in its sink before this returns."""
+        given: CreateKeys = item.given
+        told = {
+            field.name: value
+            for field in attrs.fields(CreateKeys)
+            if (value := getattr(given, field.name)) is not OMITTED and field.name != "external"
+        }
+        assert self.sink is not None  # noqa: S101  # creates have one
+        sink = self.sink({**told, "index": item.index})
+        return await provision(self.client, given, sink, self.journal_dir, self.options)
+
+    async def _delete(self, item: Item, *, again: bool) -> Outcome:
+        try:
+            answer = await self.client.call(DELETE, item.given, self.options)
+        except NotFoundResponseError:
+            if not again:
+                raise
+            gone = True
+        else:
+            gone = answer.already_gone
+            if not (answer.deleted or gone):
+                return item.came_to(Status.FAILED, reason="the service says it is not deleted")
+        return item.came_to(Status.OK, reason="it was gone already" if gone else None)
+
+    async def _look(self, item: Item) -> Outcome:
+        """Say what would be done, after reading the key as it is."""
+        if item.action is Action.CREATE:
+            given: CreateKeys = item.given
+            unlimited = given.limit is OMITTED or given.limit is None
+            widens: tuple[str, ...] = ("a key without a limit",) if unlimited else ()
+            return item.came_to(Status.SKIPPED, reason="dry run", widens=widens)
+        answer = await self.client.call(GET, OneKey(hash=item.subject), self.options)
+        widens = () if item.action is Action.DELETE else widened_by(answer.data, item.given)
+        return item.came_to(Status.SKIPPED, reason="dry run", key=answer.data, widens=widens)
+
+
+def _may_be_done(action: Action, error: OpenRouterError) -> bool:
+    """Say whether the service may have done it all the same."""
+    if action is Action.CREATE:
+        made = isinstance(error, SinkError) and (error.hash or error.journal)
+        return isinstance(error, AmbiguousCreateError) or bool(made)
+    unanswered = isinstance(error, (APIConnectionError, ResponseValidationError))
+    return unanswered or (error.status_code or 0) >= 500

@@ -1,0 +1,60 @@
+"""What a change lets a key do that it may not do now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from openrouter_async._omitted import OMITTED
+from openrouter_async._operations import UpdateKeys
+from openrouter_async.models import APIKey, LimitReset
+
+_DAYS: Final[Mapping[str | None, float]] = {
+    LimitReset.DAILY: 1,
+    LimitReset.WEEKLY: 7,
+    LimitReset.MONTHLY: 30,
+    None: float("inf"),
+}
+
+
+def widened_by(key: APIKey, change: UpdateKeys) -> tuple[str, ...]:
+    """Name each privilege that the change widens: enabling, limit, reset, BYOK.
+
+    Every change of the reset counts: a longer window allows more at once, a shorter one more
+    often.
+    """
+    found = [
+        _enabled(key, change.disabled),
+        _limit(key, change.limit),
+        _reset(key, change.limit_reset),
+        _byok(key, change.include_byok_in_limit),
+    ]
+    return tuple(each for each in found if each)
+
+
+def _enabled(key: APIKey, disabled: Any) -> str | None:
+    return "enables the key" if key.disabled and disabled is False else None
+
+
+def _limit(key: APIKey, limit: Any) -> str | None:
+    if limit is OMITTED or key.limit is None:
+        return None
+    if limit is None:
+        return f"removes the limit of {key.limit:g} USD"
+    return f"raises the limit from {key.limit:g} to {limit:g} USD" if limit > key.limit else None
+
+
+def _reset(key: APIKey, reset: Any) -> str | None:
+    if reset is OMITTED or reset == key.limit_reset:
+        return None
+    now, then = _DAYS.get(key.limit_reset), _DAYS.get(reset)
+    change = f"{key.limit_reset or 'never'} to {reset or 'never'}"
+    if now is None or then is None:
+        return f"changes the reset from {change}"
+    return f"{'longer' if then > now else 'more frequent'} reset: {change}"
+
+
+def _byok(key: APIKey, include: Any) -> str | None:
+    if key.include_byok_in_limit and include is False:
+        return "usage of own provider keys counts toward the limit no more"
+    return None

@@ -1,0 +1,37 @@
+"""Keys whose plaintext survives whatever happens: made, put where it belongs, and replaced.
+
+The methods are on `client.api_keys`: `provision`, `rotate`, `finish_rotations`, `roll_back`,
+`recover`, `resume`, `find_candidates`. Here are the sinks that they take, what they give, and the
+two functions that need no client: `unfinished` and `dismiss`.
+"""
+
+from openrouter_async.provisioning._dotenv import DotenvSink
+from openrouter_async.provisioning._finish import FinishedRotation, Outcome
+from openrouter_async.provisioning._provision import dismiss
+from openrouter_async.provisioning._rotate import Rotation
+from openrouter_async.provisioning._sinks import (
+    AnySink,
+    CallableSink,
+    FileSink,
+    ProvisionedKey,
+    Sink,
+    StdoutSink,
+)
+from openrouter_async.provisioning._unfinished import State, Unfinished, unfinished
+
+__all__ = [
+    "AnySink",
+    "CallableSink",
+    "DotenvSink",
+    "FileSink",
+    "FinishedRotation",
+    "Outcome",
+    "ProvisionedKey",
+    "Rotation",
+    "Sink",
+    "State",
+    "StdoutSink",
+    "Unfinished",
+    "dismiss",
+    "unfinished",
+]

@@ -1,0 +1,210 @@
+"""The intent journal: what was begun with a new key, so that no crash can hide or lose one.
+
+One file at 0600 for each work, in a folder at 0700. A line is a checksum and a JSON object, written
+and synced before the step that it announces, or after the one that it remembers. Room for them is
+reserved at the beginning. The plaintext is in it from the answer to the delivery.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, cast
+
+import attrs
+
+from openrouter_async.provisioning import _files
+from openrouter_async.secret import Secret
+
+SUFFIX: Final = ".journal"
+_ROOM: Final = b"\n" * 8192
+_LARGEST: Final = 256 * 1024
+"""Bytes; what is longer was not written by us."""
+_CHECKSUM: Final = 8
+
+Entry = dict[str, Any]
+
+
+def default_folder() -> Path:
+    """Give `$XDG_STATE_HOME/openrouter_async/journal`, by default below `~/.local/state`."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():  # https://specifications.freedesktop.org/basedir-spec/latest/
+        state = Path.home() / ".local" / "state"
+    return state / "openrouter_async" / "journal"
+
+
+def folder_at(given: str | os.PathLike[str] | None) -> Path:
+    """Give the journal's folder, the default one for None."""
+    return default_folder() if given is None else Path(given).absolute()
+
+
+def open_folder(folder: Path) -> None:
+    """Make the folder at 0700 if it is not there; raises `OSError`."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _files.sync_folder(folder.parent)
+    _files.refuse_open_folder(folder)
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """What could be read of a journal."""
+
+    entries: list[Entry]
+    damaged: bool
+    """Whether there is something in it that could not be read."""
+    torn: bool = False
+    """Whether all there is is the beginning of the intent: its writer died, before any request."""
+    end: int
+    """Where the next line goes: behind everything that is there but newlines."""
+
+
+class Journal:
+    """One work's journal, held open and locked for as long as this process is at it."""
+
+    def __init__(self, path: Path, descriptor: int, found: Found) -> None:
+        self.path = path
+        self.entries = list(found.entries)
+        self._found = found
+        self._descriptor = descriptor
+        self._end = found.end
+
+    @property
+    def work(self) -> str:
+        """The name of the work, unique to it."""
+        return self.path.name.removesuffix(SUFFIX)
+
+    @classmethod
+    def begin(cls, folder: Path, **intent: Any) -> Journal:
+        """Start a journal, with room reserved and the intent on the disk; raises `OSError`."""
+        open_folder(folder)
+        path = folder / f"{_stamp()}-{secrets.token_hex(4)}{SUFFIX}"
+        descriptor = _files.open_new(path)
+        journal = cls(path, descriptor, Found(entries=[], damaged=False, end=0))
+        try:
+            _files.lock(descriptor)
+            _files.write_over(descriptor, _ROOM)
+            journal.note("intent", **intent)
+            os.close(_files.open_old(path))  # an odd umask may forbid it
+            _files.sync_folder(folder)
+        except BaseException:
+            journal.close()
+            path.unlink(missing_ok=True)
+            raise
+        return journal
+
+    @classmethod
+    def reopen(cls, path: Path) -> Journal | None:
+        """Take over a journal; None: another process is at it. Raises `OSError`."""
+        descriptor = _files.open_old(path)
+        try:
+            if _files.try_lock(descriptor):
+                return cls(path, descriptor, read(path))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return None
+
+    def found(self) -> Found:
+        """Give what is in it, as a reader would find it."""
+        return attrs.evolve(self._found, entries=list(self.entries), end=self._end)
+
+    def note(self, step: str, **facts: Any) -> None:
+        """Add a step, and wait until the disk has it; raises `OSError`."""
+        entry = {"step": step, "at": datetime.now(UTC).isoformat(), **facts}
+        line = b"\n" * bool(self._end) + line_of(entry)
+        _files.write_over(self._descriptor, line, at=self._end)
+        self._end += len(line) - 1
+        self.entries.append(entry)
+
+    def note_without_secret(self, step: str, **facts: Any) -> None:
+        """Add a step and take the plaintext out, both or neither; raises `OSError`."""
+        entry = {"step": step, "at": datetime.now(UTC).isoformat(), **facts}
+        old = [{k: v for k, v in each.items() if k != "secret"} for each in self.entries]
+        kept = [*old, entry]
+        place = self.path.with_name(f".{self.work}.tmp")
+        place.unlink(missing_ok=True)
+        descriptor = _files.open_new(place)
+        try:
+            _files.lock(descriptor)
+            data = b"".join(map(line_of, kept))
+            _files.write_over(descriptor, data)
+            place.replace(self.path)
+            _files.sync_folder(self.path.parent)
+        except BaseException:
+            os.close(descriptor)
+            place.unlink(missing_ok=True)
+            raise
+        self.close()
+        self._descriptor, self.entries, self._end = descriptor, kept, len(data) - 1
+
+    def remove(self) -> None:
+        """Remove the file, and let go of it; raises `OSError`."""
+        try:
+            self.path.with_name(f".{self.work}.tmp").unlink(missing_ok=True)
+            _files.remove(self.path)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+
+def read(path: Path) -> Found:
+    """Read a journal; raises `OSError` only where the file itself cannot be read."""
+    return parse(_files.read(path, _LARGEST) or b"")
+
+
+def parse(data: bytes) -> Found:
+    """Read what is whole in a journal's bytes, whatever they are."""
+    lines = [line for line in data.split(b"\n") if line]
+    read = [_entry_in(line) for line in lines]
+    return Found(
+        entries=[entry for entry in read if entry is not None],
+        damaged=None in read or len(data) >= _LARGEST,
+        torn=read == [None] and not lines[0].endswith(b"}") and data.endswith(b"\n\n"),
+        end=len(data.rstrip(b"\n")),
+    )
+
+
+def line_of(entry: Mapping[str, Any]) -> bytes:
+    """Write an entry, in ASCII and on one line, behind its checksum; here a `Secret` is shown."""
+    text = json.dumps(entry, default=Secret.reveal).encode()
+    return b"%08x %b\n" % (zlib.crc32(text), text)
+
+
+def _entry_in(line: bytes) -> Entry | None:
+    """Read a line; None if a single bit of it is wrong."""
+    checksum, text = line[:_CHECKSUM], line[_CHECKSUM + 1 :]
+    if line[_CHECKSUM : _CHECKSUM + 1] != b" " or checksum != b"%08x" % zlib.crc32(text):
+        return None
+    try:
+        entry: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not isinstance(entry.get("step"), str):
+        return None
+    if "secret" in entry:
+        entry["secret"] = Secret(str(entry["secret"]))
+    return cast("Entry", entry)
+
+
+def paths(folder: Path) -> Iterator[Path]:
+    """Give the journals of a folder, oldest first; none where there is no folder."""
+    with suppress(FileNotFoundError):
+        yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def _stamp() -> str:
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%S")

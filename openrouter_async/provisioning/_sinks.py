@@ -1,0 +1,227 @@
+"""Where a new key's plaintext goes: made ready before the key exists, so that it cannot be lost."""
+
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.models import APIKey
+from openrouter_async.provisioning import _files
+from openrouter_async.secret import Secret
+
+_LARGEST: Final = 1024 * 1024
+"""Bytes of a file that a sink reads at most."""
+
+
+@attrs.frozen(kw_only=True)
+class ProvisionedKey:
+    """A new key whose plaintext was put where it belongs; also what a sink is given."""
+
+    name: str
+    hash: str | None
+    """None: the record beside the plaintext could not be read."""
+    secret: Secret
+    sink: str
+    """Where the plaintext went, such as `file:/etc/acme.key`."""
+    data: APIKey | None = None
+    """The record; None if it could not be read, or when an interrupted work was resumed."""
+
+
+class Sink(ABC):
+    """Takes the plaintext of a new key. `work` is the name of the journal, unique to each key.
+
+    Every method is called in a thread. `prepare` and `discard` may be called again by another
+    process after a crash.
+    """
+
+    where: str
+    """What people and journals call it; never part of a secret."""
+
+    @abstractmethod
+    def prepare(self, work: str) -> None:
+        """Make sure, before a key exists, that it can be taken; raises `OSError`."""
+
+    @abstractmethod
+    def deliver(self, work: str, key: ProvisionedKey) -> Awaitable[object] | None:
+        """Keep the plaintext for good, also twice; what it gives is awaited. Raises `OSError`."""
+
+    @abstractmethod
+    def discard(self, work: str) -> None:
+        """Leave nothing behind, since there is no key; raises `OSError`."""
+
+    def describe(self) -> dict[str, Any] | None:
+        """Give what a journal keeps, so that `sink_from` makes the same sink; None: impossible."""
+        return None
+
+
+class FileSink(Sink):
+    """A file that only its owner can read, with the plaintext and a newline.
+
+    The file must not be there yet, unless `replace` is set: then a regular file is replaced as a
+    whole. Symbolic links and folders in which anybody may replace files are refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Take the path, made absolute; raises `ConfigurationError`."""
+        self._path = checked_path(path)
+        self._replace = replace
+        self.where = f"file:{self._path}"
+
+    def prepare(self, work: str) -> None:
+        """Reserve the name and room on the disk."""
+        path = self._path
+        _files.refuse_open_folder(path.parent)
+        if self._replace:
+            _files.read(path, 0)  # no link, no device
+        else:
+            _files.create(path, b"")
+        try:
+            reserve(path, work, len(_files.RESERVED))
+        except BaseException:
+            if not self._replace:
+                path.unlink(missing_ok=True)
+            raise
+
+    def deliver(self, work: str, key: ProvisionedKey) -> None:
+        """Put a whole file in place of the reserved one."""
+        data = f"{key.secret.reveal()}\n".encode()
+        found = _files.read(self._path, len(data) + 1)
+        if found == data:
+            self.discard(work)
+            return
+        if found and not self._replace:
+            raise FileExistsError(errno.EEXIST, "something else is in the file by now")
+        _files.put(temporary(self._path, work), self._path, data)
+
+    def discard(self, work: str) -> None:
+        """Remove what was reserved, and nothing that has content."""
+        _files.remove(temporary(self._path, work))
+        if not self._replace and _files.read(self._path, 1) == b"":
+            _files.remove(self._path)
+
+    def describe(self) -> dict[str, Any]:
+        """Give kind, path and whether it replaces."""
+        return {"kind": "file", "path": str(self._path), "replace": self._replace}
+
+
+class StdoutSink(Sink):
+    """Standard output: the plaintext and a newline."""
+
+    where = "standard output"
+
+    def prepare(self, work: str) -> None:  # noqa: ARG002  # part of the protocol
+        """Refuse a closed one; a full disk behind it shows only later, with the journal to help."""
+        stream: Any = sys.stdout  # None where it was closed
+        if stream is None or stream.closed:
+            raise OSError(errno.EBADF, "it is closed")
+
+    def deliver(self, work: str, key: ProvisionedKey) -> None:
+        """Write and flush."""
+        self.prepare(work)
+        sys.stdout.write(f"{key.secret.reveal()}\n")
+        sys.stdout.flush()
+
+    def discard(self, work: str) -> None:
+        """Do nothing."""
+
+    def describe(self) -> dict[str, Any]:
+        """Give the kind."""
+        return {"kind": "stdout"}
+
+
+class CallableSink(Sink):
+    """A function, such as one that stores in a secrets manager; it may be async.
+
+    It is called in a thread, with a `ProvisionedKey`; whatever it raises means: not stored. After a
+    crash it may be called again for the same key.
+    """
+
+    def __init__(self, function: Callable[[ProvisionedKey], object]) -> None:
+        self._function = function
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        self.where = f"function {name}"
+
+    def prepare(self, work: str) -> None:
+        """Do nothing: only the function knows."""
+
+    def deliver(
+        self,
+        work: str,  # noqa: ARG002  # part of the protocol
+        key: ProvisionedKey,
+    ) -> Awaitable[object] | None:
+        """Call the function."""
+        given = self._function(key)
+        return given if inspect.isawaitable(given) else None
+
+    def discard(self, work: str) -> None:
+        """Do nothing."""
+
+
+AnySink: TypeAlias = "Sink | Callable[[ProvisionedKey], object]"
+"""A sink, or a function (sync or async) that is given the `ProvisionedKey`."""
+
+
+def as_sink(given: AnySink) -> Sink:
+    """Wrap a function; raises `ConfigurationError` for anything else that is no sink."""
+    if isinstance(given, Sink):
+        return given
+    if callable(given):
+        return CallableSink(given)
+    kind = type(given).__name__
+    raise ConfigurationError(f"sink must be a FileSink, DotenvSink, StdoutSink or function: {kind}")
+
+
+def sink_from(described: Mapping[str, Any] | None) -> Sink | None:
+    """Make the sink that a journal describes; None if only the caller can."""
+    from openrouter_async.provisioning._dotenv import DotenvSink
+
+    given = described or {}
+    kind, path, name = given.get("kind"), given.get("path"), given.get("name")
+    replace = given.get("replace") is True
+    if kind == "stdout":
+        return StdoutSink()
+    try:
+        if kind == "file" and isinstance(path, str):
+            return FileSink(path, replace=replace)
+        if kind == "dotenv" and isinstance(path, str) and isinstance(name, str):
+            return DotenvSink(path, name, replace=replace)
+    except ConfigurationError:
+        pass
+    return None
+
+
+def checked_path(path: str | os.PathLike[str]) -> Path:
+    """Give the absolute path of a file; raises `ConfigurationError`."""
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+    if not isinstance(text, str) or not text or not text.isprintable():
+        raise ConfigurationError("a sink's path must be the path of a file")
+    absolute = Path(os.path.abspath(text))  # noqa: PTH100  # resolve() would follow a link
+    if not absolute.name or text.endswith(("/", os.sep)):
+        raise ConfigurationError("a sink's path must be the path of a file")
+    return absolute
+
+
+def temporary(path: Path, work: str) -> Path:
+    """Name the file beside `path` that becomes it."""
+    return path.with_name(f".{path.name[:100]}.{work}.tmp")
+
+
+def reserve(path: Path, work: str, size: int) -> None:
+    """Take room for `size` bytes beside `path`, so that a full disk fails now."""
+    place = temporary(path, work)
+    _files.create(place, b"\n" * size)
+    try:
+        os.close(_files.open_old(place))  # an odd umask may forbid it
+        _files.sync_folder(place.parent)
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,186 @@
+"""The soak: many callers for minutes, 2 % of mixed faults, and a table of what was measured.
+
+    python tests/soak/soak.py [--callers 200] [--minutes 5] [--faults 0.02] [--seed 1]
+
+The sandbox is a process of its own, the proxy with the faults is in this one, so that memory and
+descriptors are those of client and proxy. It fails on a wrong result, and where memory, descriptors
+or tasks grow after the first minute.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.chaos import ChaosProxy, drip, latency, mixed, reset, stall, truncate
+
+from openrouter_async import AmbiguousCreateError, AsyncOpenRouter, OpenRouterError, RetryConfig
+
+SANDBOX = """
+import sys, time
+from openrouter_async.sandbox import Sandbox
+with Sandbox(keys=200) as box:
+    print(box.port, box.management_key, flush=True)
+    sys.stdin.read()
+"""
+
+
+class Soak:
+    """What all callers share: one client, and what they count."""
+
+    def __init__(self, client: AsyncOpenRouter) -> None:
+        self.keys = client.api_keys
+        self.calls = 0
+        self.errors: Counter[str] = Counter()
+        self.wrong: list[str] = []
+        self.made: set[str] = set()
+        self.unsure = 0
+
+    async def caller(self, number: int, until: float, dice: random.Random) -> None:
+        """Own one key at a time: create it, read it, change it, delete it."""
+        while time.monotonic() < until:
+            hash = await self.create(f"caller {number}")
+            for _ in range(dice.randrange(3, 12)):
+                if hash is None:
+                    break
+                await self.read_and_change(hash, dice)
+            if hash is not None:
+                await self.call(self.keys.delete(hash))
+                self.made.discard(hash)
+
+    async def call(self, work: object) -> object:
+        """Make one call; an error of ours is counted, anything else is a bug."""
+        self.calls += 1
+        try:
+            return await work  # type: ignore[misc]
+        except OpenRouterError as error:
+            self.errors[type(error).__name__.lstrip("_")] += 1
+            return error
+
+    async def create(self, name: str) -> str | None:
+        """Create a key and keep count of it."""
+        answer = await self.call(self.keys.create(name, limit=1))
+        if isinstance(answer, AmbiguousCreateError):
+            self.unsure += 1
+        hash = getattr(getattr(answer, "data", None), "hash", None)
+        if hash is not None:
+            self.made.add(hash)
+        return hash
+
+    async def read_and_change(self, hash: str, dice: random.Random) -> None:
+        """Set a limit and read it back: nobody else changes this key."""
+        limit = dice.randrange(1, 1000)
+        changed = await self.call(self.keys.update(hash, limit=limit))
+        if isinstance(changed, OpenRouterError):
+            return
+        got = await self.call(self.keys.get(hash))
+        if not isinstance(got, OpenRouterError) and got.data.limit != limit:  # type: ignore[attr-defined]
+            self.wrong.append(f"{hash}: {limit} was set, {got.data.limit} was read")  # type: ignore[attr-defined]
+
+
+def memory() -> float:
+    """The resident memory in MiB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def row(minute: float, soak: Soak, proxy: ChaosProxy) -> tuple[float, int, int]:
+    """Print and give memory, descriptors and tasks."""
+    found = (memory(), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()))  # noqa: PTH208
+    faults = sum(count for name, count in proxy.did.items() if name not in {"clean", "connections"})
+    counts = f"{soak.calls:>9,} {sum(soak.errors.values()):>7,} {faults:>7,}"
+    print(f"{minute:>6.1f} {counts} {found[0]:>8.1f} {found[1]:>6} {found[2]:>6}", flush=True)
+    return found
+
+
+async def measure(port: int, key: str, options: argparse.Namespace) -> list[str]:
+    """Run it, print the table, and give what is wrong."""
+    each = options.faults / 5
+    weather = mixed(
+        options.seed, (each, reset()), (each, truncate(40)), (each, stall()),
+        (each, latency(0.2)), (each, drip(0.005, 64)),
+    )  # fmt: skip
+    rows: list[tuple[float, int, int]] = []
+    retries = RetryConfig(initial_interval=0.05, max_interval=0.5)
+    async with (
+        ChaosProxy("127.0.0.1", port, weather) as proxy,
+        AsyncOpenRouter(
+            key, server_url=f"{proxy.url}/api/v1", timeout=2, total_timeout=15, retries=retries
+        ) as client,
+    ):
+        soak = Soak(client)
+        began = time.monotonic()
+        until = began + options.minutes * 60
+        print("minute     calls  errors  faults   MiB   descr.  tasks")
+        callers = [
+            asyncio.create_task(soak.caller(n, until, random.Random(f"{options.seed} {n}")))
+            for n in range(options.callers)
+        ]
+        step = min(60.0, options.minutes * 20)
+        while time.monotonic() < until:
+            await asyncio.sleep(min(step, max(0.01, until - time.monotonic())))
+            rows.append(row((time.monotonic() - began) / 60, soak, proxy))
+        await asyncio.gather(*callers)
+        wrong = [*soak.wrong, *await leftovers(soak, port, key)]
+        print("errors:", dict(soak.errors.most_common()))
+        print("faults:", {k: v for k, v in proxy.did.items() if k != "clean"})
+    return wrong + grown(rows)
+
+
+async def leftovers(soak: Soak, port: int, key: str) -> list[str]:
+    """Compare the server's keys with what was made, deleted, and declared ambiguous."""
+    async with AsyncOpenRouter(key, server_url=f"http://127.0.0.1:{port}/api/v1") as client:
+        names = [k.hash async for k in client.api_keys.iter() if k.name.startswith("caller ")]
+    extra = set(names) - soak.made
+    failed_deletes = sum(soak.errors.values())
+    if len(extra) > soak.unsure + failed_deletes:
+        return [f"{len(extra)} keys more than made and declared ambiguous ({soak.unsure})"]
+    return []
+
+
+def grown(rows: list[tuple[float, int, int]]) -> list[str]:
+    """Say what grew after the first minute."""
+    if len(rows) < 3:
+        return []
+    first, last = rows[0], rows[-1]
+    allowed = (first[0] * 1.25 + 10, first[1] + 60, first[2] + 60)
+    names = ("memory", "descriptors", "tasks")
+    return [
+        f"{name} grew from {a:.0f} to {b:.0f}"
+        for name, a, b, most in zip(names, first, last, allowed, strict=True)
+        if b > most
+    ]
+
+
+def main() -> int:
+    """Start the sandbox, run, and give the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--callers", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--faults", type=float, default=0.02)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    command = [sys.executable, "-c", SANDBOX]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as sandbox:
+        assert sandbox.stdout is not None
+        port, key = sandbox.stdout.readline().split()
+        wrong = asyncio.run(measure(int(port), key, options))
+        assert sandbox.stdin is not None
+        sandbox.stdin.close()
+    for each in wrong[:20]:
+        print("WRONG:", each)
+    print("passed" if not wrong else f"failed: {len(wrong)}")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,472 @@
+"""Many changes: one outcome each, in order; nothing is run twice, and a run can be gone on with."""
+
+import asyncio
+import json
+import os
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.calls import ClientFor, record
+from support.secrets import assert_not_leaked
+from support.server import ScriptedServer
+from support.steps import reply
+
+from openrouter_async import (
+    AsyncOpenRouter,
+    ClientClosedError,
+    ConfigurationError,
+    InvalidRequestError,
+    OpenRouter,
+)
+from openrouter_async.bulk_changes import Outcome, Status
+from openrouter_async.provisioning import FileSink, ProvisionedKey, State, unfinished
+from openrouter_async.sandbox import Sandbox
+
+ITEMS = 12
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Sandbox]:
+    """A sandbox with keys."""
+    async with Sandbox(keys=ITEMS) as box:
+        yield box
+
+
+@pytest.fixture
+def client(box: Sandbox, client_for: ClientFor) -> AsyncOpenRouter:
+    """A client of it that tries once."""
+    return client_for(box.url, api_key=box.management_key, retries=None)
+
+
+@pytest.fixture(autouse=True)
+def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No journal goes elsewhere."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/openrouter_async/journal"
+
+
+def hashes(box: Sandbox) -> list[str]:
+    """The keys of the sandbox, in some order that is no other's."""
+    return sorted(key.hash for key in box.keys)[:ITEMS]
+
+
+def statuses(outcomes: list[Outcome]) -> list[str]:
+    """What came of each."""
+    assert [outcome.index for outcome in outcomes] == list(range(len(outcomes)))
+    return [str(outcome.status) for outcome in outcomes]
+
+
+def done(box: Sandbox, *operations: str) -> int:
+    """How many requests of some operations there were."""
+    return sum(request.operation in operations for request in box.requests)
+
+
+def to_files(folder: Path) -> Any:
+    """A factory of sinks, one file each."""
+    return lambda item: FileSink(folder / f"{item['index']}-{item['name']}.key")
+
+
+async def test_delete_and_disable(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """Each has its outcome in its place."""
+    wanted = hashes(box)
+    outcomes = await client.api_keys.disable_many(wanted, concurrency=3)
+    assert statuses(outcomes) == ["ok"] * ITEMS
+    assert [outcome.hash for outcome in outcomes] == wanted
+    assert all(outcome.key and outcome.key.disabled for outcome in outcomes)
+    outcomes = await client.api_keys.delete_many([*wanted, wanted[0]])
+    assert statuses(outcomes) == ["ok"] * ITEMS + ["skipped"]
+    assert outcomes[-1].reason == "the same as [0]"
+    assert done(box, "delete") == ITEMS
+    assert await client.api_keys.delete_many([]) == []
+
+
+async def test_update(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """What is omitted stays, None is null."""
+    wanted = hashes(box)
+    changes = [{"hash": wanted[0], "limit": 3}, {"hash": wanted[1], "limit": None, "name": "b"}]
+    outcomes = await client.api_keys.update_many(changes)
+    assert statuses(outcomes) == ["ok", "ok"]
+    assert outcomes[0].key is not None
+    assert outcomes[1].key is not None
+    assert (outcomes[0].key.limit, outcomes[1].key.limit) == (3, None)
+    assert outcomes[1].key.name == "b"
+
+
+async def test_create(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path
+) -> None:
+    """Every plaintext is in its own file."""
+    outcomes = await client.api_keys.create_many(
+        [{"name": f"k{n}", "limit": n} for n in range(ITEMS)], sink=to_files(tmp_path)
+    )
+    assert statuses(outcomes) == ["ok"] * ITEMS
+    for outcome in outcomes:
+        path = tmp_path / f"{outcome.index}-{outcome.subject}.key"
+        assert path.read_text() == box.inference_key(outcome.hash or "") + "\n"
+        assert outcome.sink == f"file:{path}"
+    assert list(journals.iterdir()) == []
+
+
+async def test_a_slot_waits_for_its_plaintext(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """No more keys are asked for while the sinks of as many as there are slots still work."""
+    go = asyncio.Event()
+    waiting: list[str] = []
+
+    async def slow(key: ProvisionedKey) -> None:
+        waiting.append(key.name)
+        await go.wait()
+
+    keys = [{"name": f"k{n}"} for n in range(6)]
+    run = client.api_keys.create_many(keys, sink=lambda _: slow, concurrency=2)
+    task = asyncio.ensure_future(run.finish())
+    while len(waiting) < 2:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    assert done(box, "create") == 2
+    go.set()
+    assert statuses(await task) == ["ok"] * 6
+
+
+async def test_one_fails_all_fail(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """Fault 25: the others are done; where all fail each says why."""
+    wanted = [*hashes(box)[:3], "0" * 64]
+    outcomes = await client.api_keys.disable_many(wanted)
+    assert statuses(outcomes) == ["ok", "ok", "ok", "failed"]
+    assert "404" in (outcomes[3].reason or "")
+    assert outcomes[3].error is not None
+    box.fail("update", status=403, times=ITEMS)
+    outcomes = await client.api_keys.disable_many(hashes(box))
+    assert statuses(outcomes) == ["failed"] * ITEMS
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"reset": True}, {"truncate": True}])
+async def test_no_answer(box: Sandbox, client: AsyncOpenRouter, fault: Mapping[str, Any]) -> None:
+    """A change that may have been made says so, a create too."""
+    box.fail("update", **fault)
+    [outcome] = await client.api_keys.disable_many(hashes(box)[:1])
+    assert outcome.status is Status.AMBIGUOUS
+    if "truncate" not in fault:
+        box.fail("create", after_effect=True, **fault)
+        [outcome] = await client.api_keys.create_many([{"name": "a"}], sink=lambda _: print)
+        assert outcome.status is Status.AMBIGUOUS
+        assert done(box, "create") == 1
+
+
+async def test_a_sink_that_fails_makes_no_second_key(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path
+) -> None:
+    """The key exists and its plaintext is in the journal: the item is ambiguous, and stays so."""
+
+    def broken(_: ProvisionedKey) -> None:
+        raise OSError(5, "Input/output error")
+
+    file = tmp_path / "outcomes"
+    for _ in range(2):
+        [outcome] = await client.api_keys.create_many(
+            [{"name": "a"}], sink=lambda _: broken, outcomes_file=file
+        )
+        assert outcome.status is Status.AMBIGUOUS
+        assert outcome.hash is not None
+    assert done(box, "create") == 1
+    assert [item.state for item in unfinished(journals)] == [State.UNDELIVERED]
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "place"),
+    [
+        ("delete_many", ["x" * 64, "../x"], "[1].hash"),
+        ("disable_many", ["sk-or-v1-" + "7e" * 32], "[0].hash"),
+        ("update_many", [{"hash": "x" * 64}], "[0]"),
+        ("update_many", [{"hash": "x" * 64, "limit": float("nan")}], "[0].limit"),
+        ("update_many", [{"hash": "x" * 64, "limt": 3}], "[0].limt"),
+        ("update_many", [{"limit": 3}], "[0].hash"),
+        ("update_many", [{"hash": "x" * 64, "limit": 1}] * 2, "[1].hash"),
+        ("update_many", ["x" * 64], "[0]"),
+        ("update_many", {"hash": "x"}, "changes"),
+        ("delete_many", "x" * 64, "hashes"),
+        ("delete_many", None, "hashes"),
+        ("delete_many", [None], "[0].hash"),
+        ("create_many", [{"name": "a"}, {"name": ""}], "[1].name"),
+        ("create_many", [{"name": "a", "sk-or-v1-" + "7e" * 32: 1}], "[0].name"),
+    ],
+)
+async def test_wrong_items_are_named_before_anything_is_sent(
+    box: Sandbox, client: AsyncOpenRouter, call: str, given: Any, place: str
+) -> None:
+    """One wrong item stops all: nobody wants half of a table that has a mistake."""
+    extra: Any = {"sink": lambda _: print} if call == "create_many" else {}
+    with pytest.raises(InvalidRequestError) as caught:
+        await getattr(client.api_keys, call)(given, **extra)
+    assert caught.value.parameter == place
+    assert_not_leaked("7e" * 32, str(caught.value))
+    assert not box.requests
+
+
+async def test_wrong_settings(client: AsyncOpenRouter, tmp_path: Path) -> None:
+    """They are refused before anything is sent."""
+    with pytest.raises(InvalidRequestError, match="concurrency"):
+        await client.api_keys.delete_many([], concurrency=0)
+    with pytest.raises(ConfigurationError, match="progress"):
+        await client.api_keys.delete_many([], progress=7)  # type: ignore[arg-type]
+    (tmp_path / "link").symlink_to("x")
+    for path in (tmp_path, tmp_path / "link", tmp_path / "none" / "x"):
+        with pytest.raises(ConfigurationError, match="outcomes_file"):
+            await client.api_keys.delete_many(["x" * 64], outcomes_file=path)
+
+
+# Dry runs
+
+
+@pytest.mark.parametrize(
+    ("now", "change", "widens"),
+    [
+        ({"disabled": True}, {"disabled": False}, ["enables the key"]),
+        ({"disabled": False}, {"disabled": False}, []),
+        ({}, {"disabled": True}, []),
+        ({"limit": 10}, {"limit": 20}, ["raises the limit from 10 to 20 USD"]),
+        ({"limit": 10}, {"limit": 5}, []),
+        ({"limit": 10}, {"limit": None}, ["removes the limit of 10 USD"]),
+        ({"limit": None, "limit_remaining": None}, {"limit": 1000}, []),
+        ({"limit_reset": "daily"}, {"limit_reset": "weekly"}, ["longer reset: daily to weekly"]),
+        ({"limit_reset": "daily"}, {"limit_reset": None}, ["longer reset: daily to never"]),
+        (
+            {"limit_reset": "monthly"},
+            {"limit_reset": "daily"},
+            ["more frequent reset: monthly to daily"],
+        ),
+        ({"limit_reset": "weekly"}, {"limit_reset": "weekly"}, []),
+        ({"limit_reset": "odd"}, {"limit_reset": "daily"}, ["changes the reset from odd to daily"]),
+        ({"include_byok_in_limit": True}, {"include_byok_in_limit": False}, ["usage of own"]),
+        ({"include_byok_in_limit": False}, {"include_byok_in_limit": True}, []),
+        ({}, {"name": "other"}, []),
+    ],
+)
+async def test_a_dry_run_flags_what_widens(
+    client_for: ClientFor, now: dict[str, Any], change: dict[str, Any], widens: list[str]
+) -> None:
+    """It reads the key as it is and sends no change."""
+    async with ScriptedServer(reply(json={"data": record(**now)})) as server:
+        keys = client_for(server).api_keys
+        changes = [{"hash": record()["hash"], **change}]
+        [outcome] = await keys.update_many(changes, dry_run=True)
+    assert (outcome.status, outcome.reason) == (Status.SKIPPED, "dry run")
+    assert len(outcome.widens) == len(widens)
+    assert all(said.startswith(w) for said, w in zip(outcome.widens, widens, strict=True))
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+async def test_dry_runs_change_nothing(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path
+) -> None:
+    """Neither on the server nor on the disk; what is not there fails."""
+    before = box.keys
+    keys, file = client.api_keys, tmp_path / "outcomes"
+    wanted = [hashes(box)[0], "0" * 64]
+    dry: Any = {"dry_run": True, "outcomes_file": file}
+    assert statuses(await keys.delete_many(wanted, **dry)) == ["skipped", "failed"]
+    assert statuses(await keys.disable_many(wanted, **dry)) == ["skipped", "failed"]
+    new = [{"name": "a"}, {"name": "b", "limit": 0}]
+    outcomes = await keys.create_many(new, sink=to_files(tmp_path), **dry)
+    assert statuses(outcomes) == ["skipped"] * 2
+    assert [outcome.widens for outcome in outcomes] == [("a key without a limit",), ()]
+    assert box.keys == before
+    assert list(tmp_path.iterdir()) == []
+
+
+# Progress, interruption, going on
+
+
+async def test_progress(
+    box: Sandbox, client: AsyncOpenRouter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each outcome is told with how many there are; what the function raises changes nothing."""
+    told: list[tuple[str, int, int]] = []
+
+    def progress(outcome: Outcome, now: int, of: int) -> None:
+        told.append((outcome.subject, now, of))
+        raise RuntimeError("mine")
+
+    outcomes = await client.api_keys.disable_many(hashes(box), progress=progress, concurrency=4)
+    assert statuses(outcomes) == ["ok"] * ITEMS
+    assert [(now, of) for _, now, of in told] == [(n, ITEMS) for n in range(1, ITEMS + 1)]
+    assert {subject for subject, _, _ in told} == set(hashes(box))
+    assert "progress raised RuntimeError" in caplog.text
+
+
+async def test_cancelled(box: Sandbox, client: AsyncOpenRouter, tmp_path: Path) -> None:
+    """Fault 25: it stops at once, and says what was done, may have been done and was not tried."""
+    file = tmp_path / "outcomes"
+    go_on = hashes(box)
+    box.fail("update", delay=0, times=3)
+    box.fail("update", delay=30, times=2)
+    run = client.api_keys.disable_many(go_on, concurrency=2, outcomes_file=file)
+    async with _Tasks():
+        task = asyncio.create_task(run.finish())
+        while run.done < 3 or done(box, "update") < 5:
+            await asyncio.sleep(0.01)
+        began = asyncio.get_running_loop().time()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert asyncio.get_running_loop().time() - began < 2
+    assert sorted(statuses(run.outcomes)) == ["ambiguous"] * 2 + ["ok"] * 3 + ["skipped"] * 7
+    assert run.summary == "3 ok, 2 ambiguous, 7 skipped"
+    assert "3 ok, 2 ambiguous, 7 skipped" in "".join(caught.value.__notes__)
+    with pytest.raises(ConfigurationError, match="once"):
+        await run
+    outcomes = await client.api_keys.disable_many(go_on, outcomes_file=file)
+    assert statuses(outcomes).count("skipped") == 3
+    assert statuses(outcomes).count("ok") == 9
+    assert all(key.disabled for key in box.keys if key.hash in go_on)
+
+
+class _Tasks:
+    """No task of ours is left."""
+
+    async def __aenter__(self) -> None:
+        self.before = {t for t in asyncio.all_tasks() if "RequestHandler" not in repr(t)}
+
+    async def __aexit__(self, *_: object) -> None:
+        left = {t for t in asyncio.all_tasks() if "RequestHandler" not in repr(t)}
+        assert left <= self.before
+
+
+async def test_a_create_that_was_begun_is_not_begun_again(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path
+) -> None:
+    """Interrupted with a create on its way, the next run leaves that one to people."""
+    file = tmp_path / "outcomes"
+    keys = [{"name": "a"}, {"name": "a"}, {"name": "b", "limit": 5}]
+    box.fail("create", delay=0)
+    box.fail("create", delay=30, after_effect=True)
+    run = client.api_keys.create_many(
+        keys, sink=to_files(tmp_path), concurrency=1, outcomes_file=file
+    )
+    task = asyncio.create_task(run.finish())
+    while done(box, "create") < 2:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert statuses(run.outcomes) == ["ok", "ambiguous", "skipped"]
+    assert [item.state for item in unfinished(journals)] == [State.MAYBE]
+    for second in (["skipped", "ambiguous", "ok"], ["skipped", "ambiguous", "skipped"]):
+        outcomes = await client.api_keys.create_many(
+            keys, sink=to_files(tmp_path), outcomes_file=file
+        )
+        assert statuses(outcomes) == second
+    assert outcomes[0].hash == next(k.hash for k in reversed(box.keys) if k.name == "a")
+    assert done(box, "create") == 3
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for key in box.keys:
+        assert_not_leaked(box.inference_key(key.hash), file.read_text())
+    for line in file.read_text().splitlines():
+        assert {"id", "index", "action", "subject", "status"} <= json.loads(line).keys()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "begun"])
+async def test_a_damaged_file_of_outcomes(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, damage: str
+) -> None:
+    """Torn lines count for nothing; an announced create without an outcome is left alone."""
+    file = tmp_path / "outcomes"
+    keys = [{"name": "a"}, {"name": "b"}]
+    create = client.api_keys.create_many
+    await create(keys, sink=to_files(tmp_path), concurrency=1, outcomes_file=file)
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    if damage == "cut":
+        file.write_bytes(b"".join(lines)[:-10])
+    elif damage == "flip":
+        file.write_bytes(b"".join(lines[:3]) + b"\xff" + lines[3][1:])
+    else:
+        file.write_bytes(b"".join(lines[:3]))
+    outcomes = await create(keys, sink=to_files(tmp_path), outcomes_file=file)
+    assert statuses(outcomes) == ["skipped", "ambiguous"]
+    assert done(box, "create") == 2
+
+
+async def test_a_delete_that_was_begun(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path
+) -> None:
+    """The second time it finds the key gone, which is what was wanted; others are told 404."""
+    file = tmp_path / "outcomes"
+    first = hashes(box)[0]
+    box.fail("delete", status=500, after_effect=True)
+    delete = client.api_keys.delete_many
+    assert statuses(await delete([first], outcomes_file=file)) == ["ambiguous"]
+    [outcome] = await delete([first], outcomes_file=file)
+    assert (outcome.status, outcome.reason) == (Status.OK, "it was gone already")
+    assert statuses(await delete([first])) == ["failed"]
+
+
+async def test_two_runs_with_one_file(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path
+) -> None:
+    """The second is refused while the first is at it."""
+    file = tmp_path / "outcomes"
+    box.fail("update", delay=0.5)
+    first = asyncio.create_task(
+        client.api_keys.disable_many(hashes(box), outcomes_file=file).finish()
+    )
+    while not done(box, "update"):
+        await asyncio.sleep(0.01)
+    with pytest.raises(ConfigurationError, match="another run"):
+        await client.api_keys.disable_many(hashes(box), outcomes_file=file)
+    assert statuses(await first) == ["ok"] * ITEMS
+
+
+async def test_a_file_that_fails_sends_nothing(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be announced is not done."""
+
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    outcomes = await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
+    monkeypatch.undo()
+    assert statuses(outcomes) == ["failed"] * ITEMS
+    assert not box.requests
+
+
+async def test_a_closed_client_stops_the_run(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """What no single key is to blame for is raised."""
+    await client.close()
+    with pytest.raises(ClientClosedError):
+        await client.api_keys.delete_many(hashes(box))
+
+
+def test_blocking_and_ctrl_c(tmp_path: Path) -> None:
+    """The blocking client gives a list; what is raised in its place has the outcomes so far."""
+    with Sandbox(keys=ITEMS) as box, OpenRouter(box.management_key, server_url=box.url) as client:
+        wanted = hashes(box)
+        assert statuses(client.api_keys.disable_many(wanted[:2])) == ["ok", "ok"]
+        changes = [{"hash": wanted[0], "disabled": False}]
+        assert statuses(client.api_keys.update_many(changes)) == ["ok"]
+        new = [{"name": "a", "limit": 1}]
+        assert statuses(client.api_keys.create_many(new, sink=to_files(tmp_path))) == ["ok"]
+        box.fail("delete", delay=0)
+        box.fail("delete", delay=30)
+        main = threading.main_thread().ident
+        assert main is not None
+
+        def interrupt() -> None:
+            while done(box, "delete") < 2:
+                time.sleep(0.01)
+            time.sleep(0.05)
+            os.kill(os.getpid(), 2)
+
+        threading.Thread(target=interrupt).start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            client.api_keys.delete_many(wanted, concurrency=1)
+        assert time.monotonic() - began < 2.5
+        outcomes: list[Outcome] = vars(caught.value)["outcomes"]
+        assert statuses(outcomes) == ["ok", "ambiguous"] + ["skipped"] * (ITEMS - 2)
+        assert "1 ok, 1 ambiguous" in "".join(caught.value.__notes__)
