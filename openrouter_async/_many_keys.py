@@ -12,7 +12,7 @@ from openrouter_async.bulk_changes._carry import Carrier, SinkFactory
 from openrouter_async.bulk_changes._items import creates, of_hashes, updates
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Client
+    from openrouter_async._core import Client
 
 
 class ManyKeys:

@@ -16,7 +16,7 @@ from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import APIKey, LenientListResponse
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 LENIENT_LIST: Final = Operation(
     name=LIST.name, method=LIST.method, path=LIST.path, takes=LIST.takes,

@@ -31,7 +31,7 @@ from openrouter_async.provisioning import (
 from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Client
+    from openrouter_async._core import Client
 
 
 class SafeKeys:

@@ -46,7 +46,7 @@ from openrouter_async.models import (
 from openrouter_async.paging import KeyWalk
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Client
+    from openrouter_async._core import Client
 
 
 class APIKeys(SafeKeys, ManyKeys):

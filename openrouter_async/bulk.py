@@ -24,7 +24,7 @@ from openrouter_async.errors import (
 from openrouter_async.models import APIKey
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 _LOG: Final = logging.getLogger("openrouter_async")
 

@@ -9,7 +9,8 @@ from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
-from openrouter_async._call import Call, Core, KeySource, OnAttempt
+from openrouter_async._call import Call
+from openrouter_async._core import Core, KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions, RetryConfig

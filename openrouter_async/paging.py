@@ -28,7 +28,7 @@ from openrouter_async.errors import PagingError, ResponseValidationError
 from openrouter_async.models import APIKey, Workspace
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from openrouter_async import api_keys, paging, workspaces
 from openrouter_async._blocking_keys import BlockingManyKeys, BlockingSafeKeys, Run
-from openrouter_async._call import KeySource, OnAttempt
+from openrouter_async._core import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
 from openrouter_async._portal import Portal

@@ -11,7 +11,7 @@ from openrouter_async.models import ListWorkspacesResponse
 from openrouter_async.paging import WorkspaceWalk
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 
 class Workspaces:

@@ -35,7 +35,7 @@ from openrouter_async.models import APIKey
 from openrouter_async.paging import Walk
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 _LOG: Final = logging.getLogger("openrouter_async")
 

@@ -19,7 +19,7 @@ from openrouter_async.models import Workspace
 from openrouter_async.paging import WorkspaceWalk
 
 if TYPE_CHECKING:
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 WorkspaceNames: TypeAlias = str | UUID | Iterable[str | UUID]
 """Ids, slugs or names of workspaces, or one of them."""

@@ -14,7 +14,7 @@ from openrouter_async.errors import ConfigurationError
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-    from openrouter_async._call import Caller
+    from openrouter_async._core import Caller
 
 In = TypeVar("In")
 Out = TypeVar("Out")

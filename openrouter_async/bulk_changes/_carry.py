@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from openrouter_async._call import Client
+from openrouter_async._core import Client
 from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import DELETE, GET, UPDATE, CreateKeys, OneKey
 from openrouter_async._options import CallOptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from openrouter_async._call import Client
+from openrouter_async._core import Client
 from openrouter_async._operations import LIST, PAGE_SIZE, ListKeys, Operation
 from openrouter_async._options import CallOptions
 from openrouter_async._settings import checked_seconds

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from openrouter_async._call import Client
+from openrouter_async._core import Client
 from openrouter_async._operations import GET, OneKey
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (

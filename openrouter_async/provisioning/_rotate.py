@@ -17,7 +17,7 @@ from typing import Final
 import attrs
 
 from openrouter_async import _checks
-from openrouter_async._call import Client
+from openrouter_async._core import Client
 from openrouter_async._operations import (
     CURRENT,
     DELETE,

@@ -16,7 +16,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from openrouter_async._version import __version__
 from openrouter_async.audit import AuditReport, Finding, Severity
@@ -96,8 +96,8 @@ def _template() -> Template:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        filters = cast("dict[str, Any]", environment.filters)
-        filters.update(usd=usd, round_usd=_round_usd, minute=minute, shown=shown, counted=count)
+        tools: dict[str, Any] = {"usd": usd, "round_usd": _round_usd, "minute": minute}
+        environment.filters.update(tools | {"shown": shown, "counted": count})
         return environment.from_string(_asset("page.html.jinja"))
     raise ConfigurationError("HTML needs the extra: pip install 'openrouter_async[report]'")
 

@@ -126,6 +126,7 @@ async def measure(port: int, key: str, options: argparse.Namespace) -> list[str]
         step = min(60.0, options.minutes * 20)
         while time.monotonic() < until:
             await asyncio.sleep(min(step, max(0.01, until - time.monotonic())))
+            proxy.drawn.clear()  # the equipment's own memory is not measured
             rows.append(row((time.monotonic() - began) / 60, soak, proxy))
         await asyncio.gather(*callers)
         wrong = [*soak.wrong, *await leftovers(soak, port, key)]
@@ -151,7 +152,7 @@ def grown(rows: list[tuple[float, int, int]]) -> list[str]:
         return []
     first, last = rows[0], rows[-1]
     allowed = (first[0] * 1.25 + 10, first[1] + 60, first[2] + 60)
-    names = ("memory", "descriptors", "tasks")
+    names = ("memory (MiB)", "descriptors", "tasks")
     return [
         f"{name} grew from {a:.0f} to {b:.0f}"
         for name, a, b, most in zip(names, first, last, allowed, strict=True)

@@ -27,10 +27,10 @@ def answer(request: Request) -> Step:
     hash = request.target.rpartition("/")[2]
     number = int(hash, 16)
     if number % 5 == 4:
-        return reply(problem(500), status=500)
+        return reply(500, json=problem(500))
     if number % 3 == 2:
-        return reply(problem(404), status=404)
-    return reply({"data": record(hash=hash, name=f"key {number}")})
+        return reply(404, json=problem(404))
+    return reply(json={"data": record(hash=hash, name=f"key {number}")})
 
 
 async def test_one_outcome_for_each_in_order(client_for: ClientFor) -> None:

@@ -106,7 +106,7 @@ async def _read(walk: KeyWalk, into: list[str]) -> None:
 async def test_a_server_that_ignores_offset(client_for: ClientFor, concurrency: int) -> None:
     """It is found out, by an error that says so, after a few pages."""
     page = {"data": [record(hash=f"{number:064x}") for number in range(100)]}
-    async with ScriptedServer(handler=lambda _: reply(page, status=200)) as server:
+    async with ScriptedServer(handler=lambda _: reply(json=page)) as server:
         walk = client_for(server).api_keys.iter(concurrency=concurrency)
         with pytest.raises(PagingError, match="the server seems to ignore offset"):
             async for _ in walk:
@@ -120,7 +120,7 @@ async def test_bad_records(client_for: ClientFor, concurrency: int) -> None:
     """One of them is an error, or set aside with its hash and row."""
     rows = [record(hash=f"{number:064x}") for number in range(100)]
     rows[42]["name"] = None
-    async with ScriptedServer(handler=lambda _: reply({"data": rows[:99]}, status=200)) as server:
+    async with ScriptedServer(handler=lambda _: reply(json={"data": rows[:99]})) as server:
         client = client_for(server)
         with pytest.raises(ResponseValidationError):
             await anext(client.api_keys.iter(concurrency=concurrency))
@@ -134,7 +134,7 @@ async def test_bad_records(client_for: ClientFor, concurrency: int) -> None:
 async def test_a_hash_in_the_shape_of_a_key_is_not_told(client_for: ClientFor) -> None:
     """An odd record may have anything there."""
     rows = [record(hash="sk-or-v1-" + "5e" * 32, name=None), record(hash=None)]
-    async with ScriptedServer(handler=lambda _: reply({"data": rows}, status=200)) as server:
+    async with ScriptedServer(handler=lambda _: reply(json={"data": rows})) as server:
         walk = client_for(server).api_keys.iter(lenient=True)
         assert [key async for key in walk] == []
         assert [problem.hash for problem in walk.problems] == [None, None]

@@ -1,0 +1,139 @@
+"""What the calls of a client share, and what the floors above need of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
+
+from openrouter_async._operations import Operation
+from openrouter_async._options import CallOptions
+from openrouter_async._retry import Clock, RetryBudget, SystemClock
+from openrouter_async._settings import checked_key
+from openrouter_async.errors import (
+    ClientClosedError,
+    ConfigurationError,
+    OpenRouterError,
+)
+from openrouter_async.secret import Secret
+
+if TYPE_CHECKING:
+    from openrouter_async._transport import Transport
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+KeySource: TypeAlias = Callable[[], "str | Secret | Awaitable[str | Secret]"]
+OnAttempt: TypeAlias = Callable[[str, int, "int | type[OpenRouterError]", float], object]
+"""Told (operation, attempt, status or error class, seconds) after every attempt."""
+
+_LOG: Final = logging.getLogger("openrouter_async")
+
+
+class Caller(Protocol):
+    """What everything above needs of a client: to make one call."""
+
+    async def call(
+        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
+    ) -> Out:
+        """Carry out one operation with the client's settings and `options` over them."""
+        ...
+
+
+class Client(Caller, Protocol):
+    """What work of several steps needs beside that: a clock, and calls with another key."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from, and how to wait."""
+        ...
+
+    async def call_as(
+        self,
+        key: Secret,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+    ) -> Out:
+        """Do as `call` does, with this key in place of the client's."""
+        ...
+
+
+class Core:
+    """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
+
+    def __init__(
+        self,
+        *,
+        key: Secret | KeySource,
+        transport: Transport,
+        max_connections: int,
+        on_attempt: OnAttempt | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._key_source = key
+        self.fixed_key = key if isinstance(key, Secret) else None
+        """The key; None if it is to be asked for."""
+        self._max_connections = max_connections
+        self.slots = asyncio.Semaphore(max_connections)
+        """One for each attempt that may be under way."""
+        self.transport = transport
+        self.on_attempt = on_attempt
+        self.clock: Clock = clock or SystemClock()
+        self.budget = RetryBudget()
+        self.paused_until = 0.0
+        """On the clock: until when the service asked everybody to wait."""
+        self._clients = 0
+
+    def join(self) -> None:
+        """Count one more client that shares this."""
+        self._clients += 1
+
+    def leave(self) -> bool:
+        """Count one client less; True for the last one."""
+        self._clients -= 1
+        return self._clients == 0
+
+    def enter(self) -> None:
+        """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
+        if self.transport.closed:
+            raise ClientClosedError("the client is closed")
+        if self.transport.bind(asyncio.get_running_loop()):
+            self.slots = asyncio.Semaphore(self._max_connections)
+            self.paused_until = 0.0
+
+    async def ask_for_key(self) -> Secret:
+        """Ask the caller's function for the key."""
+        if isinstance(self._key_source, Secret):
+            return self._key_source
+        given: object = self._key_source()
+        if inspect.isawaitable(given):
+            given = await given
+        key = Secret(given) if isinstance(given, (str, Secret)) else None
+        del given  # a traceback with locals would show it
+        if key is None:
+            raise ConfigurationError("the api_key function must give a str or Secret")
+        return checked_key(key)
+
+    def with_key(self, key: Secret) -> Core:
+        """Give a twin that sends another key over the same connections, slots and budget."""
+        twin = copy.copy(self)
+        twin.fixed_key = checked_key(key)
+        return twin
+
+    def pause(self, seconds: float) -> None:
+        """Hold back new calls, since the service said so."""
+        self.paused_until = max(self.paused_until, self.clock.time() + seconds)
+
+    def tell(
+        self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float
+    ) -> None:
+        """Tell the caller's observer of an attempt; what it raises must not change anything."""
+        if self.on_attempt is None:
+            return
+        try:
+            self.on_attempt(operation, attempt, outcome, seconds)
+        except Exception as error:  # noqa: BLE001  # an observer must not break a create
+            _LOG.warning("on_attempt raised %s", type(error).__name__)
