@@ -13,6 +13,7 @@ report.totals.active, report.by_workspace[id].usage_monthly, report.worst
 for finding in report.findings:                     # the gravest first
     print(finding.severity, finding.rule, finding.name, finding.sentence)
 report.rows()                                       # flat dicts for any frame library
+report.to_pandas(), report.chart("workspace")       # in a notebook (extra pandas)
 json.dumps(report.to_dict())                        # "schema": 1
 ```
 
@@ -47,10 +48,11 @@ from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount
 from openrouter_async.audit._notices import NOTICES, Notice
 from openrouter_async.audit._own_rules import FunctionRule, rule
 from openrouter_async.audit._policy import Policy, evaluate
+from openrouter_async.audit._progress import AuditProgress, Progress
 from openrouter_async.audit._registry import Registry, read_registry
 from openrouter_async.audit._report import SCHEMA, AuditFailure, AuditReport, state_of
 from openrouter_async.audit._rules import RULES
-from openrouter_async.audit._run import AuditProgress, AuditRun, Progress
+from openrouter_async.audit._run import AuditRun
 from openrouter_async.audit._scope import WorkspaceNames
 from openrouter_async.audit._spend_rules import (
     ByokNotCounted,

@@ -78,14 +78,16 @@ def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
     except ModuleNotFoundError:
         pass
     else:
-        data = alt.InlineData(values=_sums(rows, by, window))
+        sums = _sums(rows, by, window)
+        groups = list(dict.fromkeys(each["group"] for each in sums))
         bars: alt.Chart = (
-            alt.Chart(data)
+            alt.Chart(alt.InlineData(values=sums))
             .mark_bar()
             .encode(
                 x=alt.X("sum(usd):Q", title=f"USD {WINDOWS[window]}"),
-                y=alt.Y("group:N", title=by.replace("_", " "), sort="-x"),
+                y=alt.Y("group:N", title=by.replace("_", " "), sort=groups),
                 color=alt.Color("kind:N", title=None, sort=list(_KINDS)),
+                order=alt.Order("kind:N", sort="descending"),  # credits first
                 tooltip=["group:N", "kind:N", alt.Tooltip("usd:Q", format="$,.2f"), "keys:Q"],
             )
         )

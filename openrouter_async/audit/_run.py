@@ -6,10 +6,10 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import attrs
 
@@ -25,6 +25,7 @@ from openrouter_async.audit._notices import (
     UNVERIFIED_WALK,
 )
 from openrouter_async.audit._policy import Policy, policy_from
+from openrouter_async.audit._progress import AuditProgress, Progress
 from openrouter_async.audit._registry import Registry, read_registry
 from openrouter_async.audit._report import AuditFailure, AuditReport
 from openrouter_async.audit._scope import WorkspaceNames, chosen, find_workspaces, names_from
@@ -38,24 +39,6 @@ if TYPE_CHECKING:
     from openrouter_async._core import Caller
 
 _LOG: Final = logging.getLogger("openrouter_async")
-
-
-@attrs.frozen(kw_only=True)
-class AuditProgress:
-    """How far an audit is."""
-
-    keys: int
-    pages: int
-    """Pages of keys that were read."""
-    requests: int
-    findings: int
-    """Findings so far, without those of rules that need the whole list."""
-    workspaces_done: int
-    workspaces: int
-    seconds: float
-
-
-Progress: TypeAlias = Callable[[AuditProgress], object]
 
 
 class AuditRun(Walk[APIKey]):

@@ -14,6 +14,7 @@ from openrouter_async.cli import (
     _bulk,
     _changes,
     _create,
+    _diff,
     _reads,
     _recover,
     _rotate,
@@ -24,7 +25,7 @@ from openrouter_async.cli._messages import complain, mute
 from openrouter_async.cli._output import guard_descriptors
 from openrouter_async.report import plain
 
-GROUPS: Final = (_audit, _reads, _create, _changes, _rotate, _recover, _bulk, _sandbox)
+GROUPS: Final = (_audit, _diff, _reads, _create, _changes, _rotate, _recover, _bulk, _sandbox)
 
 _ENVIRONMENT: Final = """\
 [bold]Environment[/bold]

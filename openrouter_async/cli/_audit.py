@@ -63,6 +63,12 @@ class Scope:
         ),
     ] = None
     concurrency: Annotated[int, typer.Option(help="Requests at once.", metavar="N", min=1)] = 16
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the report as JSON, for openrouter-keys diff.", metavar="PATH"
+        ),
+    ] = None
     rate: Annotated[float | None, typer.Option(help="Requests a second, at most.", metavar="N")] = (
         None
     )
@@ -150,6 +156,7 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
     openrouter-keys audit --format csv --output keys.csv --sort usage_monthly
     openrouter-keys audit --format html --output report.html
     openrouter-keys audit -w production --group-by creator --all
+    openrouter-keys audit --save today.json; openrouter-keys diff old.json today.json
 
     [bold]Exit codes[/bold]
 
@@ -162,6 +169,7 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
         require_html()
     with ExitStack() as stack:
         destination = stack.enter_context(opened(sheet.output))
+        saved = stack.enter_context(opened(scope.save)) if scope.save else None
         session = stack.enter_context(connection.open(max_connections=max(100, scope.concurrency)))
         with audit_progress(quiet=connection.verbose > 0) as progress:
             run = _prepared(session.client, scope, rules, sheet, progress)
@@ -172,6 +180,9 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
                 destination.partial = True
         report = run.report()
         _write(report, sheet, layout, destination)
+        if saved is not None:
+            saved.partial = destination.partial
+            saved.write(json_text(report.to_dict()))
     return _told(report, rules, sheet)
 
 
@@ -195,7 +206,7 @@ def _prepared(
         rate=scope.rate,
         registry=rules.registry,
         progress=progress,
-        keep=rules.registry is not None or not _streams(sheet),
+        keep=bool(rules.registry or scope.save) or not _streams(sheet),
     )
 
 

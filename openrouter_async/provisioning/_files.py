@@ -45,7 +45,7 @@ async def finished(work: Callable[[], T], *, patience: float | None = None) -> T
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        with suppress(BaseException):
+        with suppress(asyncio.CancelledError):  # a second one changes nothing
             await asyncio.wait({future}, timeout=patience)
         future.add_done_callback(_see)
         raise

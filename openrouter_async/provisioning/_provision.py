@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from openrouter_async._core import Client
 from openrouter_async._checks import instant
+from openrouter_async._core import Client
 from openrouter_async._operations import CREATE, CreateKeys, compose
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (

@@ -67,6 +67,7 @@ def html(
         script=_markup(script),
         data=_markup(script_json(page_data(report, rows, facets))),
         version=__version__,
+        counted=count,
         report=report,
         subtitle=headline(report),
         by=label_of(report.by) if report.by else None,
@@ -96,8 +97,7 @@ def _template() -> Template:
         environment = Environment(
             autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
-        tools: dict[str, Any] = {"usd": usd, "round_usd": _round_usd, "minute": minute}
-        environment.filters.update(tools | {"shown": shown, "counted": count})
+        environment.filters.update(usd=usd, round_usd=_round_usd, minute=minute, shown=shown)
         return environment.from_string(_asset("page.html.jinja"))
     raise ConfigurationError("HTML needs the extra: pip install 'openrouter_async[report]'")
 

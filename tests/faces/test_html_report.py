@@ -16,8 +16,10 @@ from support.command import run
 
 from openrouter_async import ConfigurationError
 from openrouter_async.audit import AuditReport
-from openrouter_async.report import BY_NAME, audit_rows, html, sort_rows
+from openrouter_async.report import BY_NAME, audit_rows, html, require_html, sort_rows
 from openrouter_async.report import _html as page
+from openrouter_async.report._html_charts import fullest, spending
+from openrouter_async.report._html_facets import facets_of
 from openrouter_async.sandbox import Sandbox
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -123,6 +125,41 @@ def test_figures_are_those_of_the_report(report: AuditReport) -> None:
     assert len(overspent) == report.totals.overspent
 
 
+def test_charts_compare_what_they_say(report: AuditReport) -> None:
+    """Lengths are percent of the longest, the rest is told, full limits stand out."""
+    facets = facets_of(report)
+    for window in ("daily", "ever"):
+        for chart in spending(report, facets, window):
+            lengths = [sum(length for _, _, length in bar.parts) for bar in chart.bars]
+            assert lengths[0] == pytest.approx(100, abs=1)
+            assert lengths == sorted(lengths, reverse=True)
+    assert chart.rest.startswith("243 other keys: $")
+    rows = [
+        attrs.evolve(row, key=attrs.evolve(row.key, disabled=False, expires_at=None, **limits))
+        for row, limits in zip(
+            audit_rows(report),
+            [
+                {"limit": 10.0, "limit_remaining": remaining}
+                for remaining in (-1.0, 0.0, 0.5, 5.0, 10.0)
+            ],
+            strict=False,
+        )
+    ]
+    bars = fullest(rows).bars
+    assert [bar.text for bar in bars] == [f"{n}% of $10.00" for n in (110, 100, 95, 50, 0)]
+    assert [[(kind, length) for kind, _, length in bar.parts] for bar in bars] == [
+        [("critical", 100)], [("warning", 100)], [("warning", 95)], [("keys", 50)], [],
+    ]  # fmt: skip
+
+
+def test_workspaces_of_one_name_are_told_apart(report: AuditReport) -> None:
+    """By a piece of their ids."""
+    same = attrs.evolve(report, workspaces=dict.fromkeys(report.workspaces, "Same"))
+    choices = facets_of(same).workspace.choices
+    assert len(set(choices)) == len(report.by_workspace)
+    assert all(choice.startswith("Same (") for choice in choices)
+
+
 def test_rows_set_the_order(report: AuditReport) -> None:
     """As `--sort` does."""
     rows = sort_rows(audit_rows(report), BY_NAME["usage"])
@@ -162,8 +199,9 @@ def test_without_jinja_the_extra_is_named(
     """By the function, and by the command before it asks the service for anything."""
     monkeypatch.setitem(sys.modules, "jinja2", None)
     page._template.cache_clear()
-    with pytest.raises(ConfigurationError, match=r"openrouter_async\[report\]"):
-        html(report)
+    for ask in (lambda: html(report), require_html):
+        with pytest.raises(ConfigurationError, match=r"openrouter_async\[report\]"):
+            ask()
     script = (
         "import sys; sys.modules['jinja2'] = None; from openrouter_async.cli import main; "
         "sys.exit(main())"

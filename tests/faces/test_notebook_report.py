@@ -136,7 +136,7 @@ def test_without_the_libraries_the_extra_is_named(
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_example_runs(tmp_path: Path) -> None:
     """From the first cell to the last, in a kernel; what it shows are tables and charts."""
-    notebook = nbformat.read(EXAMPLE, as_version=4)  # type: ignore[no-untyped-call]
+    notebook = nbformat.read(EXAMPLE, as_version=4)
     assert not [cell for cell in notebook.cells if cell.get("outputs")], "outputs are not kept"
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=60, kernel_name="python3", resources=resources).execute()

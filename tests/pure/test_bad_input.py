@@ -49,7 +49,8 @@ BAD_FLAGS = [
     Secret(MARK),
 ]  # fmt: skip
 BAD_AMOUNTS = [
-    math.nan, math.inf, -math.inf, -1, -0.01, 10**15 + 1, 10**5000, -(10**5000), True, False, "50", "",
+    math.nan, math.inf, -math.inf, -1, -0.01, 10**15 + 1, 10**5000, -(10**5000), True, False, "50",
+    "",
     Decimal(5), 5j, [5], {MARK: 1}, b"5", Secret("5"), datetime(2026, 1, 1, tzinfo=UTC),
 ]  # fmt: skip
 BAD_COUNTS = [

@@ -37,7 +37,7 @@ class Browser:
 
     def ask(self, script: str, *arguments: object) -> Any:
         """Run a function's body in the page and give what it returns."""
-        return self._driver.execute_script(script, *arguments)  # type: ignore[no-untyped-call]
+        return self._driver.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
         """Give what the console said since the last time."""

@@ -50,6 +50,7 @@
     return seconds <= data.now ? `${text} ago` : `in ${text}`;
   };
   const percent = (key) => key.share === null ? (key.limit === 0 ? "full" : "-") : `${whole.format(Math.floor(100 * key.share + 1e-9))}%`;
+  const lastUse = (key) => key.used === null && (key.ever > 0 || key.byokEver > 0) ? "not recorded" : ago(key.used);
   const limit = (key) => key.limit === null ? "none" : usd(key.limit).replace(/\.00$/, "") + (key.reset ? `/${SHORT.get(key.reset) || key.reset}` : "");
 
   // Elements; text is only ever set as text
@@ -196,7 +197,7 @@
   const keySheet = new Sheet("keys", keys, [
     { title: "Worst", kind: "most", width: "5.25rem", falling: true, value: (key) => key.worst < 0 ? null : key.worst, show: (key) => badge(key.worst) },
     { title: "Name", kind: "name", heads: true, width: "auto", value: (key) => key.name,
-      show: (key) => [keyLink(key), under([data.severities[key.worst], key.states, workspace.choices[key.workspace]].filter(Boolean).join(" · "))] },
+      show: (key) => [keyLink(key), under([data.severities[key.worst], key.states].filter(Boolean).join(" · "))] },
     { title: "Workspace", kind: "mid", width: "8rem", value: (key) => workspace.choices[key.workspace], show: (key) => workspace.choices[key.workspace] },
     { title: "State", kind: "mid", width: "6rem", value: (key) => key.states, show: (key) => key.states },
     { title: "Limit", kind: "number most", width: "7rem", falling: true, value: (key) => key.limit, show: limit },
@@ -205,7 +206,7 @@
     amount("Month", "monthly", "", "5.5rem"),
     amount("Ever", "ever", "extra", "6rem"),
     { title: "Created", kind: "number extra", width: "6rem", falling: true, value: (key) => key.created, show: (key) => day(key.created) },
-    { title: "Last used", kind: "number mid", width: "5.5rem", falling: true, value: (key) => key.used, show: (key) => ago(key.used) },
+    { title: "Last used", kind: "number mid", width: "5.5rem", falling: true, value: (key) => key.used, show: lastUse },
     { title: "Expires", kind: "number wide", width: "6rem", value: (key) => key.expires, show: (key) => day(key.expires) },
   ], [
     search, workspace, creator,
@@ -239,7 +240,7 @@
       usage: `${usd(key.daily)} today, ${usd(key.weekly)} this week, ${usd(key.monthly)} this month, ${usd(key.ever)} ever`,
       BYOK: `${usd(key.byokDaily)} today, ${usd(key.byokWeekly)} this week, ${usd(key.byokMonthly)} this month, ${usd(key.byokEver)} ever; ${key.counted ? "counts" : "does not count"} toward the limit`,
       created: `${minute(key.created)} (${ago(key.created)})`, updated: minute(key.updated),
-      "last used": key.used === null ? "never" : `${minute(key.used)} (${ago(key.used)})`,
+      "last used": key.used === null ? lastUse(key) : `${minute(key.used)} (${ago(key.used)})`,
       expires: key.expires === null ? "never" : `${minute(key.expires)} (${ago(key.expires)})`,
     };
     detail.querySelector("h2").textContent = key.name || NAMELESS;

@@ -1,0 +1,27 @@
+"""How far an audit is, for those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class AuditProgress:
+    """How far an audit is."""
+
+    keys: int
+    pages: int
+    """Pages of keys that were read."""
+    requests: int
+    findings: int
+    """Findings so far, without those of rules that need the whole list."""
+    workspaces_done: int
+    workspaces: int
+    seconds: float
+
+
+Progress: TypeAlias = Callable[[AuditProgress], object]
+"""What `progress` may be; what it gives does not matter, and neither does what it raises."""
