@@ -227,7 +227,7 @@ def test_a_bad_file_is_named_before_any_request(
 
 def test_a_workspace_that_fails_leaves_the_others(box: Sandbox, audit: Cli) -> None:
     """Exit code 4, a warning, and a report that says which."""
-    box.fail("list", status=501, times=1)
+    box.fail("list", status=501, times=2)  # the default one is asked for again, by its id
     result = audit("--concurrency", "1")
     assert result.code == 4
     assert (

@@ -52,8 +52,11 @@ def test_all_blocks_are_known() -> None:
 
 
 @pytest.mark.parametrize("code", [c for c in PYTHON if not is_test(c)])
-def test_python_block_runs(code: str, account: Sandbox, tmp_path: Path) -> None:
+def test_python_block_runs(
+    code: str, account: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each block runs by itself against a sandbox."""
+    monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(saved(code, tmp_path)), run_name="example")
     if "app" in names:
         with TestClient(names["app"]) as browser:
