@@ -69,7 +69,7 @@ APART = ("--ignore=tests/readme", "--ignore=tests/interop")
 def tests(session: nox.Session) -> None:
     """Test the wheel with branch coverage."""
     install(session, group="test")
-    env = {"COVERAGE_FILE": str(Path(session.create_tmp(), "coverage"))}
+    env = {"COVERAGE_FILE": str(Path(session.virtualenv.location, "coverage"))}
     run_without_checkout(session, "coverage", "run", "-m", "pytest", *APART, **env)
     if not session.posargs:  # a part of the tests covers a part of the code
         session.run("coverage", "report", env=env)

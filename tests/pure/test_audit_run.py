@@ -156,6 +156,16 @@ async def test_chosen_ids_while_workspaces_are_hidden() -> None:
     assert "workspaces-hidden" not in report.counts
 
 
+async def test_a_notice_that_is_switched_off() -> None:
+    """It is no finding; the report says what it says."""
+    account = Account(one=10, two=20)
+    account.failures["two"] = InternalServerResponseError("broken", status_code=500)
+    report = await audited(account, policy=Policy().configured("workspace-failed", enabled=False))
+    assert "workspace-failed" not in report.counts
+    assert len(report.errors) == 1
+    assert not report.complete
+
+
 async def test_an_empty_list_of_workspaces() -> None:
     """There is always the default one."""
 
@@ -301,10 +311,11 @@ async def test_records_without_a_workspace() -> None:
 async def test_a_key_that_is_moved_meanwhile_comes_once() -> None:
     """Where it was seen first."""
     account = Account(one=30, two=20)
-    moved = account.lists["one"].rows[0]
+    moved = attrs.evolve(account.lists["one"].rows[0], workspace_id="two")
     account.lists["two"].rows.insert(0, moved)
     report = await audited(account)
-    assert len(report.keys) == len({key.hash for key in report.keys}) == 50
+    assert len(report.keys) == len({key.hash for key in report.keys}) == report.totals.keys == 50
+    assert "foreign-key" not in report.counts
 
 
 async def test_a_walk_in_doubt_is_a_finding() -> None:

@@ -1,7 +1,9 @@
 import asyncio
 import gc
 from collections.abc import Callable
+from typing import Any
 
+import attrs
 import pytest
 from support.leaks import running_tasks
 from support.listing import ChangingList
@@ -14,7 +16,8 @@ from openrouter_async import (
 )
 from openrouter_async._operations import ListKeys
 from openrouter_async.api_keys import APIKeys
-from openrouter_async.paging import KeyWalk
+from openrouter_async.models import ListWorkspacesResponse, Workspace
+from openrouter_async.paging import KeyWalk, WorkspaceWalk
 
 CONCURRENCIES = [1, 2, 16]
 at_once = pytest.mark.parametrize("concurrency", CONCURRENCIES)
@@ -344,6 +347,52 @@ def test_concurrency_is_checked(wrong: object) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidRequestError, match="concurrency must be an integer of at least 1"):
         APIKeys(ChangingList(1)).iter(concurrency=wrong)
+
+
+class Spaces:
+    """So many workspaces, fifty on a page, whatever is asked for."""
+
+    def __init__(self, count: int, *, total: bool = True) -> None:
+        self.all = [Workspace(id=str(number), name=str(number)) for number in range(count)]
+        self.total = total
+        self.offsets: list[int] = []
+
+    async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+        """Answer a request."""
+        self.offsets.append(given.offset)
+        return ListWorkspacesResponse(
+            data=self.all[given.offset : given.offset + 50],
+            total_count=len(self.all) if self.total else None,
+        )
+
+
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 250])
+async def test_every_workspace_comes_once(count: int) -> None:
+    """By the total, with no request in vain."""
+    spaces = Spaces(count)
+    walk = WorkspaceWalk(spaces, {})
+    assert [space async for space in walk] == spaces.all
+    assert walk.pages == len(spaces.offsets) == max(1, -(-count // 50))
+
+
+async def test_a_short_page_of_workspaces_is_the_last_where_no_total_is_told() -> None:
+    """There may be a hundred on a page."""
+    spaces = Spaces(30, total=False)
+    assert [space async for space in WorkspaceWalk(spaces, {})] == spaces.all
+    assert spaces.offsets == [0]
+
+
+async def test_workspaces_of_a_server_that_ignores_offset() -> None:
+    """The same page again is an error."""
+    spaces = Spaces(120)
+    genuine = spaces.call
+
+    async def call(operation: Any, given: Any, options: Any = None) -> Any:
+        return await genuine(operation, attrs.evolve(given, offset=0))
+
+    spaces.call = call  # type: ignore[method-assign]
+    with pytest.raises(PagingError, match="a page brings no new workspace"):
+        [space async for space in WorkspaceWalk(spaces, {})]
 
 
 async def test_a_bad_record_is_an_error_unless_lenient() -> None:

@@ -71,7 +71,8 @@ def test_pytest_block_passes(code: str, tmp_path: Path) -> None:
     plugins = re.findall(r"`(pytest_plugins = .*?)`", README)
     saved("\n".join(plugins), tmp_path, "conftest.py")
     saved(code, tmp_path, "test_example.py")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    settings = ["-c", os.devnull, f"--rootdir={tmp_path}", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *settings, str(tmp_path)]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 

@@ -46,7 +46,7 @@ def test_opting_in(tmp_path: Path) -> None:
         (tmp_path / "conftest.py").write_text(line)
         command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:asyncio"]
         done = subprocess.run(
-            [*command, f"--rootdir={tmp_path}", str(tmp_path)],
+            [*command, "-c", os.devnull, f"--rootdir={tmp_path}", str(tmp_path)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         outcomes.append((done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]))

@@ -1,0 +1,138 @@
+"""`python -m benchmarks.walk`: how fast and how small an audit walks an account.
+
+The sandbox runs in a process of its own and answers each page after `--latency` seconds. "Ideal" is
+all pages, the overlap of neighbours included, divided by the requests that run at once.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from openrouter_async import AsyncOpenRouter
+from openrouter_async.audit import AuditRun
+from openrouter_async.paging import OVERLAP
+
+PAGE = 100
+SERVER = """
+import sys
+from openrouter_async.sandbox import Sandbox
+keys, latency = int(sys.argv[1]), float(sys.argv[2])
+with Sandbox(keys=keys) as box:
+    if latency:
+        box.fail("list", delay=latency, times=10**9)
+    sizes = {}
+    for key in box.keys:
+        sizes[key.workspace_id] = sizes.get(key.workspace_id, 0) + 1
+    print(box.url, box.management_key, *sizes.values(), flush=True)
+    sys.stdin.read()
+"""
+
+
+@asynccontextmanager
+async def serving(keys: int, latency: float) -> AsyncIterator[tuple[str, str, list[int]]]:
+    """A sandbox: its address, its key, and how many keys each workspace has."""
+    command = [sys.executable, "-c", SERVER, str(keys), str(latency)]
+    process = subprocess.Popen(  # noqa: ASYNC220  # nothing else runs yet
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = await asyncio.to_thread(process.stdout.readline)  # type: ignore[union-attr]
+        url, key, *sizes = line.split()
+        yield url, key, [int(size) for size in sizes]
+    finally:
+        process.communicate()
+
+
+def pages_of(size: int) -> int:
+    """How many overlapping pages hold a workspace."""
+    return 1 if size < PAGE else 1 + math.ceil((size - PAGE + OVERLAP) / (PAGE - OVERLAP))
+
+
+async def speed(keys: int, latency: float, concurrency: int) -> dict[str, float]:
+    """Seconds of an audit, of the ideal, and of the official SDK's pages one after another."""
+    async with (
+        serving(keys, latency) as (url, key, sizes),
+        AsyncOpenRouter(key, server_url=url) as client,
+    ):
+        began = time.perf_counter()
+        report = await client.audit(concurrency=concurrency)
+        seconds = time.perf_counter() - began
+        ideal = sum(map(pages_of, sizes)) / concurrency * latency
+        official = await official_pages(url, key, list(report.workspaces))
+        return {
+            "keys": len(report.keys),
+            "complete": report.complete,
+            "pages": report.pages,
+            "audit": seconds,
+            "ideal": ideal,
+            "audit / ideal": seconds / ideal,
+            "official SDK, one page after another": official,
+            "official / audit": official / seconds,
+        }
+
+
+async def official_pages(url: str, key: str, workspaces: list[str]) -> float:
+    """Seconds of a plain loop over the same pages with the official SDK; NaN without it."""
+    try:
+        from openrouter import OpenRouter
+    except ModuleNotFoundError:
+        return math.nan
+    began = time.perf_counter()
+    async with OpenRouter(api_key=key, server_url=url) as client:
+        for workspace in workspaces:
+            offset = 0
+            while True:
+                page = await client.api_keys.list_async(
+                    workspace_id=workspace,
+                    offset=offset,
+                    include_disabled=True,
+                    include_expired=True,
+                )
+                offset += len(page.data)
+                if len(page.data) < PAGE:
+                    break
+    return time.perf_counter() - began
+
+
+async def stream(keys: int) -> dict[str, float]:
+    """Resident memory and time of streaming all keys through the audit's totals."""
+    async with serving(keys, 0) as (url, key, _), AsyncOpenRouter(key, server_url=url) as client:
+        run = AuditRun(client, keep=False)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        began = time.perf_counter()
+        count = 0
+        async for _ in run:
+            count += 1
+        seconds = time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return {
+            "keys": count,
+            "microseconds a key": seconds / count * 1e6,
+            "MiB grown": (after - before) / 1024,
+        }
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=10_000)
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds a page")
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--stream", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    given = parser.parse_args()
+    results: dict[str, object] = {
+        "speed": asyncio.run(speed(given.keys, given.latency, given.concurrency)),
+        "stream": [asyncio.run(stream(keys)) for keys in given.stream],
+    }
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
