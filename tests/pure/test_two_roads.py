@@ -72,6 +72,15 @@ def test_good_answers_take_the_fast_road(cls: type[Any], sample: dict[str, Any])
     assert roads_agree(cls, json.dumps(named, ensure_ascii=False).encode())
 
 
+@pytest.mark.parametrize("cls", FAST)
+def test_good_answers_do_not_need_the_careful_road(
+    cls: type[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the fast road took is not read a second time."""
+    monkeypatch.delattr(_converter, "structure")
+    assert type(decode(cls, as_json(answer(cls, RECORD)))) is cls
+
+
 def test_the_rest_takes_the_careful_road() -> None:
     """What is asked for once in a program's life needs no second road."""
     data = {"label": "l", "usage": 1, "is_free_tier": True}
