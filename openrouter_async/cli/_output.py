@@ -58,8 +58,10 @@ class Destination:
         self._write(utf8(text))
 
     def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
         try:
-            self._stream.write(data)
+            while rest:  # an unbuffered stream takes only a part when a signal comes between
+                rest = rest[self._stream.write(rest) or 0 :]
             self._stream.flush()
         except OSError as error:
             problem = _problem(self._name, error)
