@@ -30,6 +30,7 @@ from openrouter_async.models import (
     ListResponse,
     UpdateKeysResponse,
 )
+from openrouter_async.secret import looks_like_key
 
 T = TypeVar("T")
 
@@ -149,8 +150,9 @@ def _created(body: bytes) -> CreateKeysResponse:
     outer = as_object(document)
     candidates = [outer.get("key"), as_object(outer.get("data")).get("key")]
     key = next((key for key in candidates if isinstance(key, str) and key), None)
-    if key is None and document is None and (rescued := _WHOLE_KEY.search(body)):
-        key = rescued[1].decode()
+    if key is None and (found := _WHOLE_KEY.search(body)):
+        rescued = found[1].decode()
+        key = rescued if document is None or looks_like_key(rescued) else None
     if key is None:
         raise problem or ResponseValidationError("answer.key: missing")
     return CreateKeysResponse(data=record, key=key, problem=problem)

@@ -80,14 +80,11 @@ def test_a_bad_record_beside_a_key(document: dict[str, Any], message: str) -> No
         ({"data": DATA, "key": None}, "answer.key: missing"),
         ({"data": DATA, "key": ""}, "answer.key: missing"),
         ({"data": DATA, "key": [KEY]}, "answer.key: missing"),
-        ({"data": DATA, "key": {"key": KEY}}, "answer.key: missing"),
-        ({"data": [{"key": KEY}]}, "answer.data: expected an object, got a list"),
-        ([CREATED], "answer: expected an object, got a list"),
         (None, "answer: expected an object, got null"),
         (KEY, "answer: expected an object, got a string"),
         ({}, "answer.data: missing"),
     ],
-    ids=range(10),
+    ids=range(7),
 )
 def test_no_key(document: Any, message: str) -> None:
     """An answer that can be read and has no key where keys stand has none, with its reason."""
@@ -222,3 +219,12 @@ def test_flipped_bytes(data: st.DataObject) -> None:
 def test_the_hash_of_a_lost_key(body: bytes, expected: str | None) -> None:
     """An unreadable answer may still tell which key was made."""
     assert hash_seen_in(body) == expected
+
+
+def test_a_key_in_an_unknown_wrapper_is_handed_out() -> None:
+    """Wherever a whole key stands, it is not thrown away; the record then has a problem."""
+    secret = "sk-or-v1-" + "9" * 64
+    for shape in ('{"result":{"key":"%s"}}', '[{"key":"%s"}]', '{"data":[{"key":"%s"}]}'):
+        created = decode(CreateKeysResponse, (shape % secret).encode())
+        assert created.key == secret
+        assert created.problem is not None
