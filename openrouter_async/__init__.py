@@ -5,6 +5,8 @@ table is in `_operations`, every error in `errors`, every record in `models`, a 
 the same API in `sandbox`.
 """
 
+import typing
+
 from openrouter_async._converter import to_dict
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
@@ -58,7 +60,9 @@ from openrouter_async.models import (
     Workspace,
 )
 from openrouter_async.secret import Secret
-from openrouter_async.sync import OpenRouter
+
+if typing.TYPE_CHECKING:
+    from openrouter_async.sync import OpenRouter
 
 __all__ = [
     "OMITTED",
@@ -114,3 +118,16 @@ __all__ = [
     "__version__",
     "to_dict",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*globals(), "OpenRouter"]
+
+
+def __getattr__(name: str) -> object:
+    """Load the blocking client when it is first asked for: async programs do without."""
+    if name == "OpenRouter":
+        from openrouter_async.sync import OpenRouter
+
+        return OpenRouter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

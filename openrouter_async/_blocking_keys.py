@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions
 from openrouter_async._safe_keys import wrapped
-from openrouter_async.api_keys import APIKeys
-from openrouter_async.bulk_changes import BulkRun, ChangeProgress, Outcome
-from openrouter_async.bulk_changes._carry import SinkFactory
 from openrouter_async.errors import AmbiguousCreateError
 from openrouter_async.models import APIKey, External, LimitReset
-from openrouter_async.provisioning import (
-    AnySink,
-    FinishedRotation,
-    ProvisionedKey,
-    Rotation,
-    Unfinished,
-)
+
+if TYPE_CHECKING:  # see _safe_keys and _many_keys
+    from openrouter_async.api_keys import APIKeys
+    from openrouter_async.bulk_changes import BulkRun, ChangeProgress, Outcome
+    from openrouter_async.bulk_changes._carry import SinkFactory
+    from openrouter_async.provisioning import (
+        AnySink,
+        FinishedRotation,
+        ProvisionedKey,
+        Rotation,
+        Unfinished,
+    )
 
 T = TypeVar("T")
 

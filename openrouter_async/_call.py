@@ -8,10 +8,9 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from openrouter_async._converter import hash_seen_in
-from openrouter_async._core import Core
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
 from openrouter_async._replies import Reply, interpret, request_id
 from openrouter_async._retry import (
@@ -37,6 +36,9 @@ from openrouter_async.errors import (
 )
 from openrouter_async.models import DeleteKeysResponse, External
 from openrouter_async.secret import Secret
+
+if TYPE_CHECKING:
+    from openrouter_async._core import Core
 
 In = TypeVar("In")
 Out = TypeVar("Out")

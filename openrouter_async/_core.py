@@ -6,13 +6,14 @@ import asyncio
 import copy
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
+from openrouter_async._call import Call
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions
 from openrouter_async._retry import Clock, RetryBudget, SystemClock
-from openrouter_async._settings import checked_key
+from openrouter_async._settings import Settings, checked_key
 from openrouter_async.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -95,6 +96,13 @@ class Core:
         """Count one client less; True for the last one."""
         self._clients -= 1
         return self._clients == 0
+
+    def call(
+        self, operation: Operation[In, Out], given: In, settings: Settings
+    ) -> Coroutine[Any, Any, Out]:
+        """Begin a call; raises what `enter` does."""
+        self.enter()
+        return Call(self, operation, given, settings).run()
 
     def enter(self) -> None:
         """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""

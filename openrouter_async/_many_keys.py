@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
 from openrouter_async._options import CallOptions
-from openrouter_async.bulk_changes import Action, BulkRun, ChangeProgress
-from openrouter_async.bulk_changes._carry import Carrier, SinkFactory
-from openrouter_async.bulk_changes._items import creates, of_hashes, updates
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # bulk_changes costs 10 ms, and most processes never need it
     from openrouter_async._core import Client
+    from openrouter_async.bulk_changes import BulkRun, ChangeProgress
+    from openrouter_async.bulk_changes._carry import SinkFactory
 
 
 class ManyKeys:
@@ -52,7 +51,9 @@ class ManyKeys:
             ConfigurationError: The file of outcomes cannot be used.
 
         """
-        carrier = Carrier(
+        from openrouter_async.bulk_changes import BulkRun, _carry, _items
+
+        carrier = _carry.Carrier(
             client=self._caller,
             options=options,
             dry_run=dry_run,
@@ -61,7 +62,7 @@ class ManyKeys:
         )
         return BulkRun(
             carrier,
-            creates(keys),
+            _items.creates(keys),
             concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
@@ -93,10 +94,12 @@ class ManyKeys:
             ConfigurationError: The file of outcomes cannot be used.
 
         """
-        carrier = Carrier(client=self._caller, options=options, dry_run=dry_run)
+        from openrouter_async.bulk_changes import BulkRun, _carry, _items
+
+        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
-            updates(changes),
+            _items.updates(changes),
             concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
@@ -116,10 +119,12 @@ class ManyKeys:
 
         Parameters and errors are those of `delete_many`.
         """
-        carrier = Carrier(client=self._caller, options=options, dry_run=dry_run)
+        from openrouter_async.bulk_changes import Action, BulkRun, _carry, _items
+
+        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
-            of_hashes(Action.DISABLE, hashes),
+            _items.of_hashes(Action.DISABLE, hashes),
             concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
@@ -150,10 +155,12 @@ class ManyKeys:
             ConfigurationError: The file of outcomes cannot be used.
 
         """
-        carrier = Carrier(client=self._caller, options=options, dry_run=dry_run)
+        from openrouter_async.bulk_changes import Action, BulkRun, _carry, _items
+
+        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
-            of_hashes(Action.DELETE, hashes),
+            _items.of_hashes(Action.DELETE, hashes),
             concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,

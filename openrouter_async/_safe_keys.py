@@ -17,21 +17,17 @@ from openrouter_async._operations import CreateKeys
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import AmbiguousCreateError
 from openrouter_async.models import APIKey, External, LimitReset
-from openrouter_async.provisioning import (
-    AnySink,
-    FinishedRotation,
-    ProvisionedKey,
-    Rotation,
-    Unfinished,
-    _candidates,
-    _finish,
-    _provision,
-    _rotate,
-)
 from openrouter_async.secret import Secret
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # provisioning costs 30 ms, and most processes never need it
     from openrouter_async._core import Client
+    from openrouter_async.provisioning import (
+        AnySink,
+        FinishedRotation,
+        ProvisionedKey,
+        Rotation,
+        Unfinished,
+    )
 
 
 class SafeKeys:
@@ -59,6 +55,8 @@ class SafeKeys:
             **options: See `CallOptions`; they apply to each request.
 
         """
+        from openrouter_async.provisioning import _candidates
+
         return await _candidates.find_candidates(self._caller, error, within, options)
 
     async def provision(
@@ -114,6 +112,8 @@ class SafeKeys:
             workspace_id=workspace_id,
             external=external,
         )
+        from openrouter_async.provisioning import _provision
+
         return await _provision.provision(self._caller, given, sink, journal_dir, options)
 
     async def rotate(
@@ -149,6 +149,8 @@ class SafeKeys:
             AmbiguousCreateError: As for `provision`.
 
         """
+        from openrouter_async.provisioning import _rotate
+
         means = _rotate.Means(client=self._caller, options=options, verify_within=verify_within)
         return await _rotate.rotate(means, hash, sink, journal_dir)
 
@@ -172,6 +174,8 @@ class SafeKeys:
             **options: See `CallOptions`.
 
         """
+        from openrouter_async.provisioning import _finish
+
         return await _finish.finish_rotations(self._caller, grace, journal_dir, now, options)
 
     async def roll_back(
@@ -192,6 +196,8 @@ class SafeKeys:
             RotationError: There is no rotation of this key, or the new key is not known.
 
         """
+        from openrouter_async.provisioning import _rotate
+
         return await _rotate.roll_back(self._caller, hash, journal_dir, options)
 
     async def recover(
@@ -212,6 +218,8 @@ class SafeKeys:
             **options: See `CallOptions`.
 
         """
+        from openrouter_async.provisioning import _finish
+
         return await _finish.recover(self._caller, journal_dir, within, options)
 
     async def resume(
@@ -239,6 +247,8 @@ class SafeKeys:
             RotationError: The rotation stopped again.
 
         """
+        from openrouter_async.provisioning import _finish, _rotate
+
         means = _rotate.Means(client=self._caller, options=options, verify_within=verify_within)
         return await _finish.resume(means, unfinished, sink)
 

@@ -23,7 +23,7 @@ from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
 from openrouter_async._retry import Condition, SendError
 from openrouter_async._version import __version__
-from openrouter_async.errors import WrongLoopError
+from openrouter_async.errors import ConfigurationError, WrongLoopError
 from openrouter_async.secret import Secret
 
 MAX_BODY: Final = 8 * 1024 * 1024
@@ -139,6 +139,8 @@ class Transport:
         trust_env: bool = False,
         connector: aiohttp.BaseConnector | None = None,
     ) -> None:
+        if ssl is not None and not isinstance(ssl, SSLContext):
+            raise ConfigurationError("ssl must be an ssl.SSLContext")
         self._proxy = proxy
         self._ssl = ssl
         self._trust_env = trust_env

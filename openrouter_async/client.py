@@ -5,16 +5,11 @@ from __future__ import annotations
 import os
 import warnings
 from datetime import datetime
-from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
-from openrouter_async._call import Call
-from openrouter_async._core import Core, KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions, RetryConfig
-from openrouter_async._retry import Clock
 from openrouter_async._settings import (
     DEFAULT_SERVER_URL,
     Settings,
@@ -24,14 +19,17 @@ from openrouter_async._settings import (
     checked_url,
     headers_from,
 )
-from openrouter_async.api_keys import APIKeys
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.secret import Secret
-from openrouter_async.workspaces import Workspaces
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from aiohttp import BaseConnector
 
+    from openrouter_async._core import Core, KeySource, OnAttempt
+    from openrouter_async._operations import Operation
+    from openrouter_async._retry import Clock
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
 In = TypeVar("In")
@@ -127,11 +125,11 @@ class AsyncOpenRouter:
             or max_connections < 1
         ):
             raise ConfigurationError("max_connections must be an integer of at least 1")
-        if ssl is not None and not isinstance(ssl, SSLContext):
-            raise ConfigurationError("ssl must be an ssl.SSLContext")
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError("on_attempt must be callable")
-        from openrouter_async._transport import Transport  # brings aiohttp, most of the import time
+        # What costs most of the time to import is loaded when the first client is made.
+        from openrouter_async._core import Core
+        from openrouter_async._transport import Transport
 
         transport = Transport(proxy=proxy, ssl=ssl, trust_env=trust_env, connector=connector)
         core = Core(
@@ -143,6 +141,9 @@ class AsyncOpenRouter:
         self._set_up(core, settings)
 
     def _set_up(self, core: Core, settings: Settings) -> None:
+        from openrouter_async.api_keys import APIKeys
+        from openrouter_async.workspaces import Workspaces
+
         self._core = core
         core.join()
         self._settings = settings
@@ -154,8 +155,7 @@ class AsyncOpenRouter:
     ) -> Out:
         """Carry out one row of the operation table; what every method does."""
         settings = self._settings.override(options) if options else self._settings
-        self._core.enter()
-        return await Call(self._core, operation, given, settings).run()
+        return await self._core.call(operation, given, settings)
 
     async def call_as(
         self,
@@ -166,8 +166,7 @@ class AsyncOpenRouter:
     ) -> Out:
         """Carry out one row with another key: a rotation asks a new key whether it works."""
         settings = self._settings.override(options) if options else self._settings
-        self._core.enter()
-        return await Call(self._core.with_key(key), operation, given, settings).run()
+        return await self._core.with_key(key).call(operation, given, settings)
 
     @property
     def clock(self) -> Clock:

@@ -14,7 +14,6 @@ from typing import Annotated, TypeAlias
 import attrs
 from msgspec import Meta
 
-from openrouter_async._html_table import keys_table
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.secret import Secret
 
@@ -110,6 +109,8 @@ class ListResponse:
 
     def _repr_html_(self) -> str:
         """Show the keys as a table, in a notebook."""
+        from openrouter_async._html_table import keys_table
+
         return keys_table(self.data)
 
 

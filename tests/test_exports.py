@@ -1,5 +1,7 @@
 """What stands at top level is what users rely on: nothing more, and nothing lost unnoticed."""
 
+import subprocess
+import sys
 from types import ModuleType
 
 import openrouter_async
@@ -58,3 +60,27 @@ def test_every_error_is_exported() -> None:
     }
     assert public == set(errors.__all__)
     assert public <= set(openrouter_async.__all__)
+
+
+def test_an_import_loads_only_what_it_needs() -> None:
+    """What is heavy comes with the first client, not with the import of its class."""
+    program = "import sys, openrouter_async as o; o.AsyncOpenRouter, o.APIKey; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = done.stdout.decode().split()
+    heavy = {"asyncio", "ssl", "html", "aiohttp", "cattrs", "tenacity"}
+    ours = {"sync", "api_keys", "provisioning", "bulk_changes", "audit", "report", "cli"}
+    assert not heavy & {*loaded}
+    assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
+
+
+def test_a_client_loads_no_work_of_several_steps() -> None:
+    """One that only lists keys does not pay for rotations, changes in bulk and audits."""
+    program = (
+        "import sys, openrouter_async as o; o.OpenRouter('sk-or-v1-' + 64 * '0').close();"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = done.stdout.decode().split()
+    assert "aiohttp" in loaded
+    ours = {"provisioning", "bulk_changes", "audit", "report", "cli", "_careful"}
+    assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
