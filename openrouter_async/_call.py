@@ -24,6 +24,7 @@ from openrouter_async._retry import (
     verdict,
 )
 from openrouter_async._settings import Settings
+from openrouter_async._transport import NO_KEY, Attempt
 from openrouter_async.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -49,9 +50,18 @@ class Call(Generic[In, Out]):
     """One call of an operation, from its first attempt to its result or error."""
 
     def __init__(
-        self, core: Core, operation: Operation[In, Out], given: In, settings: Settings
+        self,
+        core: Core,
+        operation: Operation[In, Out],
+        given: In,
+        settings: Settings,
+        key: Secret | None,
     ) -> None:
         self._core = core
+        self._key = key
+        """What to send; None if it is to be asked for, before each attempt."""
+        self._known = NO_KEY
+        """What was sent, which no error may show."""
         self._clock = core.clock
         self._is_create = operation.retry is RetryClass.CREATE
         self._operation = operation
@@ -100,28 +110,19 @@ class Call(Generic[In, Out]):
     async def _exchange(self) -> Reply:
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
-        attempt = core.transport.attempt()
-        slots = core.slots
+        attempt = Attempt()
         try:
-            if slots.locked():  # only the whole call's time runs while it queues
-                async with asyncio.timeout(self._time_left()):
-                    await slots.acquire()
-            else:
-                await slots.acquire()
-            try:
-                async with asyncio.timeout(min(settings.timeout, self._time_left())):
-                    attempt.key = core.fixed_key or await core.ask_for_key()
-                    reply = await core.transport.send(
+            with core.deadlines.within(self._time_left()) as deadline:
+                async with core.slots:  # only the whole call's time runs while it queues
+                    deadline.shorten(settings.timeout)
+                    attempt.key = self._known = self._key or await core.ask_for_key()
+                    return await core.transport.send(
                         self._request,
                         attempt,
                         base_url=settings.base_url,
                         headers=settings.headers,
                         fresh_connection=self._is_create,
                     )
-                return reply  # noqa: RET504  # a `return` above looks to checkers as if it were lost
-            finally:
-                slots.release()
-                self._known = attempt.key
         except TimeoutError:
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from openrouter_async._call import Call
+from openrouter_async._deadlines import Deadlines
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions
 from openrouter_async._retry import Clock, RetryBudget, SystemClock
@@ -36,9 +36,9 @@ _LOG: Final = logging.getLogger("openrouter_async")
 class Caller(Protocol):
     """What everything above needs of a client: to make one call."""
 
-    async def call(
+    def call(
         self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
-    ) -> Out:
+    ) -> Coroutine[Any, Any, Out]:
         """Carry out one operation with the client's settings and `options` over them."""
         ...
 
@@ -51,19 +51,24 @@ class Client(Caller, Protocol):
         """Where time comes from, and how to wait."""
         ...
 
-    async def call_as(
+    def call_as(
         self,
         key: Secret,
         operation: Operation[In, Out],
         given: In,
         options: CallOptions | None = None,
-    ) -> Out:
+    ) -> Coroutine[Any, Any, Out]:
         """Do as `call` does, with this key in place of the client's."""
         ...
 
 
 class Core:
     """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
+
+    slots: asyncio.Semaphore
+    """One for each attempt that may be under way; `enter` makes them, for its loop."""
+    deadlines: Deadlines
+    """When attempts must end; made by `enter` too."""
 
     def __init__(
         self,
@@ -75,11 +80,8 @@ class Core:
         clock: Clock | None = None,
     ) -> None:
         self._key_source = key
-        self.fixed_key = key if isinstance(key, Secret) else None
-        """The key; None if it is to be asked for."""
+        self._fixed_key = key if isinstance(key, Secret) else None
         self._max_connections = max_connections
-        self.slots = asyncio.Semaphore(max_connections)
-        """One for each attempt that may be under way."""
         self.transport = transport
         self.on_attempt = on_attempt
         self.clock: Clock = clock or SystemClock()
@@ -98,11 +100,18 @@ class Core:
         return self._clients == 0
 
     def call(
-        self, operation: Operation[In, Out], given: In, settings: Settings
+        self,
+        operation: Operation[In, Out],
+        given: In,
+        settings: Settings,
+        key: Secret | None = None,
     ) -> Coroutine[Any, Any, Out]:
-        """Begin a call; raises what `enter` does."""
+        """Begin a call, with another key than the client's where one is given.
+
+        Raises what `enter` does, and `InvalidRequestError`.
+        """
         self.enter()
-        return Call(self, operation, given, settings).run()
+        return Call(self, operation, given, settings, key or self._fixed_key).run()
 
     def enter(self) -> None:
         """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
@@ -110,6 +119,7 @@ class Core:
             raise ClientClosedError("the client is closed")
         if self.transport.bind(asyncio.get_running_loop()):
             self.slots = asyncio.Semaphore(self._max_connections)
+            self.deadlines = Deadlines(asyncio.get_running_loop())
             self.paused_until = 0.0
 
     async def ask_for_key(self) -> Secret:
@@ -124,12 +134,6 @@ class Core:
         if key is None:
             raise ConfigurationError("the api_key function must give a str or Secret")
         return checked_key(key)
-
-    def with_key(self, key: Secret) -> Core:
-        """Give a twin that sends another key over the same connections, slots and budget."""
-        twin = copy.copy(self)
-        twin.fixed_key = checked_key(key)
-        return twin
 
     def pause(self, seconds: float) -> None:
         """Hold back new calls, since the service said so."""

@@ -7,11 +7,11 @@ retry table's words, and whether the request may have reached the service.
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import platform
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
 from ssl import SSLContext, SSLError
 from typing import Final
 
@@ -42,59 +42,53 @@ _HEADERS: Final = {
     hdrs.USER_AGENT: _USER_AGENT,
 }
 
-
 _INHERITED: Final[list[object]] = []
 
-
-class _Request(aiohttp.ClientRequest):
-    """A request that knows whether it began to leave."""
-
-    sent = False
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        self.sent = True
-        return await super().send(conn)
+NO_KEY: Final = Secret("")
 
 
 class Attempt:
-    """The client middleware of one attempt.
+    """One request that may leave once, with the key that it goes out with."""
 
-    It sets the Authorization header here and not in `request()`, which copies headers into locals
-    that a traceback with locals would show. It also turns every failure into a `SendError`, which
-    aiohttp does not know: its own silent repeat of GET and DELETE never happens.
-    """
-
-    __slots__ = ("_request", "key")
+    __slots__ = ("key", "sent")
 
     def __init__(self) -> None:
-        self.key = Secret("")
-        self._request: aiohttp.ClientRequest | None = None
-
-    @property
-    def sent(self) -> bool:
+        self.key = NO_KEY
+        self.sent = False
         """Whether the request may have reached the service."""
-        return isinstance(self._request, _Request) and self._request.sent
 
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        self._request = request
-        request.headers[hdrs.AUTHORIZATION] = f"Bearer {self.key.reveal()}"
-        try:
-            return await handler(request)
-        except (aiohttp.ClientError, OSError) as error:
-            failure = _explain(error, request.url, sent=self.sent)
-        raise failure
+
+_ATTEMPT: Final[ContextVar[Attempt]] = ContextVar("attempt")
+
+
+class _Request(aiohttp.ClientRequest):
+    """A request that tells its attempt when it begins to leave.
+
+    It sets the Authorization header only here: `request()` copies the headers that it is given
+    into locals, which a traceback with locals would show.
+    """
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        attempt = _ATTEMPT.get()
+        if attempt.sent:  # a repeat of aiohttp's own
+            raise SendError(Condition.NO_ANSWER, f"the connection to {_place(self.url)} broke")
+        attempt.sent = True
+        self.headers[hdrs.AUTHORIZATION] = f"Bearer {attempt.key.reveal()}"
+        return await super().send(conn)
 
 
 def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
     """Say what an exception of aiohttp means, in words without anything of the request."""
-    place = f"{url.host}:{url.port}"
+    place = _place(url)
     if not sent:
         return _explain_not_sent(error, place)
     if isinstance(error, aiohttp.ClientResponseError):
         return SendError(Condition.MALFORMED, f"{place} did not answer in HTTP")
     return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
+
+
+def _place(url: URL) -> str:
+    return f"{url.host}:{url.port}"
 
 
 def _explain_not_sent(error: Exception, place: str) -> SendError:  # noqa: PLR0911  # a row a kind
@@ -152,10 +146,6 @@ class Transport:
         """Those whose bodies are being read."""
         self.closed = False
 
-    def attempt(self) -> Attempt:
-        """Begin an attempt: the caller sets its `key`, and learns from it whether it was `sent`."""
-        return Attempt()
-
     async def send(
         self,
         request: Request,
@@ -171,6 +161,7 @@ class Transport:
         """
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
+        _ATTEMPT.set(attempt)
         try:
             async with session.request(
                 request.method,
@@ -178,7 +169,6 @@ class Transport:
                 headers=headers,
                 data=None if request.body is None else _json_payload(request.body),
                 allow_redirects=False,
-                middlewares=(attempt,),
                 proxy=self._proxy,
             ) as response:
                 self._answers.add(response)
@@ -208,7 +198,7 @@ class Transport:
         connector = self._connector or aiohttp.TCPConnector(
             limit=0, force_close=fresh, ssl=self._ssl or True
         )
-        return aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._connector is None,
             loop=asyncio.get_running_loop(),  # else it would be the connector's, running or not
@@ -218,6 +208,9 @@ class Transport:
             timeout=_NO_TIMEOUT,
             trust_env=self._trust_env,
         )
+        # aiohttp would connect once more where a connection breaks, and repeat a GET or DELETE.
+        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        return session
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Belong to `loop` from now on; True if that is news.
@@ -310,20 +303,40 @@ def _json_payload(body: bytes) -> aiohttp.BytesPayload:
     return aiohttp.BytesPayload(body, content_type="application/json")
 
 
+class _Body:
+    """The pieces of a body, kept out of locals, which a traceback may show."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self.size = 0
+
+    def add(self, piece: bytes) -> bool:
+        """Take one more piece; False for the empty one at the end."""
+        if piece:  # a whole body in one piece is not copied
+            self._pieces.append(piece)
+            self.size += len(piece)
+        return bool(piece)
+
+    def whole(self) -> bytes:
+        return b"".join(self._pieces)
+
+
 async def _read(response: aiohttp.ClientResponse) -> Reply:
     bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
-    body = io.BytesIO()  # no local has a piece of it, which a traceback with locals would show
+    body = _Body()
     truncated = False
     try:
-        while body.tell() <= bound and body.write(await response.content.readany()):
+        while body.size <= bound and body.add(await response.content.readany()):
             pass
     except (aiohttp.ClientError, OSError):
         truncated = True
     return Reply(
         status=response.status,
         headers=response.headers,
-        body=body.getvalue()[:bound],
+        body=body.whole()[:bound],
         truncated=truncated,
-        too_large=body.tell() > bound,
+        too_large=body.size > bound,
         received_at=time.time(),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Coroutine
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
@@ -150,23 +151,23 @@ class AsyncOpenRouter:
         self.api_keys = APIKeys(self)
         self.workspaces = Workspaces(self)
 
-    async def call(
+    def call(
         self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
-    ) -> Out:
+    ) -> Coroutine[Any, Any, Out]:
         """Carry out one row of the operation table; what every method does."""
         settings = self._settings.override(options) if options else self._settings
-        return await self._core.call(operation, given, settings)
+        return self._core.call(operation, given, settings)
 
-    async def call_as(
+    def call_as(
         self,
         key: Secret,
         operation: Operation[In, Out],
         given: In,
         options: CallOptions | None = None,
-    ) -> Out:
+    ) -> Coroutine[Any, Any, Out]:
         """Carry out one row with another key: a rotation asks a new key whether it works."""
         settings = self._settings.override(options) if options else self._settings
-        return await self._core.with_key(key).call(operation, given, settings)
+        return self._core.call(operation, given, settings, checked_key(key))
 
     @property
     def clock(self) -> Clock:

@@ -199,4 +199,4 @@ async def test_traceback_is_short(client_for: ClientFor, clock: FakeClock) -> No
             await GET(client_for(server, clock=clock))
     files = [entry.path.name for entry in caught.traceback]
     assert files[0] == "test_raised_errors.py"
-    assert set(files[1:]) == {"api_keys.py", "client.py", "_call.py"}
+    assert set(files[1:]) == {"api_keys.py", "_call.py"}

@@ -106,6 +106,25 @@ async def test_stale_connection(
     assert clock.sleeps == [0.5]
 
 
+@pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
+async def test_no_hidden_repeat_if_aiohttp_means_to(
+    stale: Step, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What turns its repeat off is a private name: should that go, nothing is sent twice."""
+    monkeypatch.setattr(
+        aiohttp.ClientSession,
+        "_retry_connection",
+        property(lambda _: True, lambda *_: None),
+        raising=False,
+    )
+    async with ScriptedServer(GET.ok(), stale, default=GET.ok()) as server:
+        client = client_for(server, retries=None)
+        await GET(client)
+        with pytest.raises(APIConnectionError):
+            await GET(client)
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
 async def test_no_hidden_repeat(stale: Step, call: Call, client_for: ClientFor) -> None:
