@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from openrouter_async._converter import hash_seen_in
+from openrouter_async._deadlines import Deadline
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
 from openrouter_async._replies import Reply, interpret, request_id
 from openrouter_async._retry import (
@@ -112,7 +113,7 @@ class Call(Generic[In, Out]):
         core, settings = self._core, self._settings
         attempt = Attempt()
         try:
-            with core.deadlines.within(self._time_left()) as deadline:
+            with Deadline(core.deadlines, self._time_left()) as deadline:
                 async with core.slots:  # only the whole call's time runs while it queues
                     deadline.shorten(settings.timeout)
                     attempt.key = self._known = self._key or await core.ask_for_key()

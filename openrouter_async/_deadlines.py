@@ -7,76 +7,62 @@ when it fires for the next one, which happens once in some seconds however many 
 from __future__ import annotations
 
 import asyncio
+import math
 from types import TracebackType
 from typing import Self
 
 
 class Deadlines:
-    """The limits of everything that runs in one event loop."""
+    """The limits of everything that runs in one event loop; `Deadline` looks after its own."""
 
-    __slots__ = ("_due", "_loop", "_timer", "_watched")
+    __slots__ = ("_loop", "_timer", "due", "time", "watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._due = 0.0
-        """When the timer fires."""
+        self.time = loop.time
+        self.due = math.inf
+        """When the timer fires, on the loop's clock; infinity: there is none."""
+        self.watched: set[Deadline] = set()
 
-    def within(self, seconds: float) -> Deadline:
-        """Bound what runs in a `with` block, as `asyncio.timeout` does: raises `TimeoutError`."""
-        return Deadline(self, self._loop.time() + seconds)
-
-    def time(self) -> float:
-        """Give seconds on the loop's clock."""
-        return self._loop.time()
-
-    def watch(self, deadline: Deadline) -> None:
-        """See to it that it expires when its time has come."""
-        self._watched.add(deadline)
-        if self._timer is None:
-            self._wake_at(deadline.when)
-        elif deadline.when < self._due:
+    def wake_at(self, when: float) -> None:
+        """Set the timer for what is due earlier than all else."""
+        if self._timer is not None:
             self._timer.cancel()
-            self._wake_at(deadline.when)
-
-    def drop(self, deadline: Deadline) -> None:
-        """Forget it. The timer stays: it is likely to be needed before it fires."""
-        self._watched.discard(deadline)
-
-    def _wake_at(self, when: float) -> None:
-        self._due = when
+        self.due = when
         self._timer = self._loop.call_at(when, self._expire_the_due)
 
     def _expire_the_due(self) -> None:
-        self._timer = None
-        now = max(self._due, self._loop.time())  # a loop may wake up a little too early
-        for deadline in [deadline for deadline in self._watched if deadline.when <= now]:
-            self._watched.discard(deadline)
+        now = max(self.due, self.time())  # a loop may wake up a little too early
+        self.due, self._timer = math.inf, None
+        for deadline in [deadline for deadline in self.watched if deadline.when <= now]:
+            self.watched.discard(deadline)
             deadline.expire()
-        if self._watched:
-            self._wake_at(min(deadline.when for deadline in self._watched))
+        if self.watched:
+            self.wake_at(min(deadline.when for deadline in self.watched))
 
 
 class Deadline:
-    """The limit of one block; made by `Deadlines.within`."""
+    """The limit of what runs in a `with` block, as by `asyncio.timeout`: raises `TimeoutError`."""
 
-    __slots__ = ("_cancelled_before", "_deadlines", "_expired", "_task", "when")
+    __slots__ = ("_all", "_cancelled_before", "_expired", "_task", "when")
 
     _task: asyncio.Task[object]
     _cancelled_before: int
 
-    def __init__(self, deadlines: Deadlines, when: float) -> None:
-        self._deadlines = deadlines
+    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+        self._all = deadlines
         self._expired = False
-        self.when = when
+        self.when = deadlines.time() + seconds
         """When it expires, on the loop's clock."""
 
     def shorten(self, seconds: float) -> None:
         """Let it expire in so many seconds, if that is sooner."""
-        self.when = min(self.when, self._deadlines.time() + seconds)
-        if not self._expired:
-            self._deadlines.watch(self)
+        when = self._all.time() + seconds
+        if when < self.when:
+            self.when = when
+            if when < self._all.due:
+                self._all.wake_at(when)
 
     def expire(self) -> None:
         """Cancel the task that is in the block."""
@@ -89,7 +75,9 @@ class Deadline:
             raise RuntimeError("a call must be awaited in a task")
         self._task = task
         self._cancelled_before = task.cancelling()
-        self._deadlines.watch(self)
+        self._all.watched.add(self)
+        if self.when < self._all.due:
+            self._all.wake_at(self.when)
         return self
 
     def __exit__(
@@ -98,7 +86,7 @@ class Deadline:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._deadlines.drop(self)
+        self._all.watched.discard(self)
         if self._expired:
             # Where somebody else cancelled the task too, theirs is the last word.
             ours_alone = self._task.uncancel() <= self._cancelled_before

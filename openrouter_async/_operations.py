@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import attrs
 import msgspec
@@ -142,8 +142,8 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
             continue
         as_null = passed is None and parameter.nullable
         value: Any = None if as_null else parameter.check(parameter.name, passed)
-        if parameter.place == "path":
-            target = target.replace(parameter.placeholder, quote(value, safe=""))
+        if parameter.place == "path":  # its check lets nothing pass that would need quoting
+            target = target.replace(parameter.placeholder, value)
         elif parameter.place == "query":
             query[parameter.name] = str(value).lower() if isinstance(value, bool) else str(value)
         else:

@@ -287,16 +287,12 @@ async def _close_with_the_loop(
 
 
 def _join(base_url: str, target: str) -> URL:
-    """Build the URL from the base, which yarl parses once and remembers."""
+    """Build the URL from the base, which yarl parses once and remembers.
+
+    The target is encoded already, and goes out as it stands, with its query.
+    """
     base = URL(base_url, encoded=True)
-    path, _, query = target.partition("?")
-    return URL.build(
-        scheme=base.scheme,
-        authority=base.raw_authority,
-        path=base.raw_path.rstrip("/") + path,
-        query_string=query,
-        encoded=True,
-    )
+    return base.with_path(base.raw_path.rstrip("/") + target, encoded=True)
 
 
 def _json_payload(body: bytes) -> aiohttp.BytesPayload:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from openrouter_async._deadlines import Deadlines
+from openrouter_async._deadlines import Deadline, Deadlines
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ async def deadlines() -> Deadlines:
 @pytest.mark.parametrize("seconds", [-1, 0, 0.01])
 async def test_what_takes_too_long_is_ended(deadlines: Deadlines, seconds: float) -> None:
     """A limit in the past ends it too, at its first wait; the task goes on as if uncancelled."""
-    with pytest.raises(TimeoutError), deadlines.within(seconds):
+    with pytest.raises(TimeoutError), Deadline(deadlines, seconds):
         await asyncio.sleep(60)
     task = asyncio.current_task()
     assert task is not None
@@ -27,7 +27,7 @@ async def test_what_takes_too_long_is_ended(deadlines: Deadlines, seconds: float
 
 async def test_what_ends_in_time_is_left_alone(deadlines: Deadlines) -> None:
     """Also when the limit passes later, in the same task."""
-    with deadlines.within(0.01):
+    with Deadline(deadlines, 0.01):
         await asyncio.sleep(0)
     await asyncio.sleep(0.03)
 
@@ -41,7 +41,7 @@ async def test_an_error_of_the_block_is_not_replaced(deadlines: Deadlines) -> No
         finally:
             raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), deadlines.within(0):
+    with pytest.raises(ZeroDivisionError), Deadline(deadlines, 0):
         await fail()
 
 
@@ -51,7 +51,7 @@ async def test_each_task_has_its_own(deadlines: Deadlines) -> None:
 
     async def work(seconds: float) -> None:
         try:
-            with deadlines.within(seconds):
+            with Deadline(deadlines, seconds):
                 await asyncio.sleep(60)
         except TimeoutError:
             ended.append(seconds)
@@ -66,7 +66,7 @@ async def test_a_shortened_limit(deadlines: Deadlines) -> None:
 
     async def work() -> str:
         try:
-            with deadlines.within(60) as deadline:
+            with Deadline(deadlines, 60) as deadline:
                 deadline.shorten(0.02)
                 deadline.shorten(30)
                 await asyncio.sleep(60)
@@ -83,13 +83,13 @@ async def test_one_limit_inside_another(deadlines: Deadlines) -> None:
 
     async def work() -> None:
         try:
-            with deadlines.within(30):
+            with Deadline(deadlines, 30):
                 await asyncio.sleep(60)
         except BaseException as error:
             inner.append(type(error))
             raise
 
-    with pytest.raises(TimeoutError), deadlines.within(0.01):
+    with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
         await work()
     assert inner == [asyncio.CancelledError]
 
@@ -102,7 +102,7 @@ async def test_a_cancellation_from_outside_has_the_last_word(
     entered = asyncio.Event()
 
     async def work() -> None:
-        with deadlines.within(60) as deadline:
+        with Deadline(deadlines, 60) as deadline:
             actions: list[Callable[[], object]] = [task.cancel, deadline.expire]
             for action in actions if cancel_first else reversed(actions):
                 asyncio.get_running_loop().call_soon(action)
@@ -124,7 +124,7 @@ async def test_a_task_that_was_cancelled_before_can_still_time_out(deadlines: De
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             caught.set()
-        with pytest.raises(TimeoutError), deadlines.within(0.01):
+        with pytest.raises(TimeoutError), Deadline(deadlines, 0.01):
             await asyncio.sleep(60)
 
     task = asyncio.create_task(work())
@@ -151,12 +151,12 @@ async def test_a_thousand_limits_need_one_timer(
 
     async def work() -> None:
         for _ in range(10):
-            with deadlines.within(0.05):
+            with Deadline(deadlines, 0.05):
                 await asyncio.sleep(0)
 
     await asyncio.gather(*(work() for _ in range(100)))
     assert len(set_for) == 1
-    with pytest.raises(TimeoutError), deadlines.within(0.1):
+    with pytest.raises(TimeoutError), Deadline(deadlines, 0.1):
         await asyncio.sleep(60)
     assert len(set_for) == 2
 
@@ -170,7 +170,7 @@ def test_there_must_be_a_task() -> None:
 
         def callback() -> None:
             try:
-                with deadlines.within(1):
+                with Deadline(deadlines, 1):
                     pass
             except RuntimeError as error:
                 errors.append(error)

@@ -1,7 +1,13 @@
 """The table says what the service's API is, and each row agrees with itself."""
 
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis.strategies import from_regex, text
 
 from openrouter_async._operations import (
     CREATE,
@@ -12,6 +18,7 @@ from openrouter_async._operations import (
     Operation,
     RetryClass,
 )
+from openrouter_async.errors import InvalidRequestError
 
 ROWS = {
     # name: method, path, declared success, column of the retry table, the client's method
@@ -124,3 +131,13 @@ def test_rows_cannot_be_changed() -> None:
 def test_commands(name: str, command: str) -> None:
     """A command is called like the operation, but for two with shorter words."""
     assert [row.command for row in OPERATIONS if row.name == name] == [command]
+
+
+@by_name
+@given(text() | from_regex("[A-Za-z0-9_.~/%-]{8,20}", fullmatch=True))
+def test_what_goes_into_a_path_needs_no_quoting(operation: Operation[Any, Any], value: str) -> None:
+    """The rule of each such parameter refuses what a URL would have to quote."""
+    for parameter in operation.parameters:
+        if parameter.place == "path":
+            with suppress(InvalidRequestError):
+                assert quote(parameter.check(parameter.name, value), safe="") == value
