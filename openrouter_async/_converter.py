@@ -52,10 +52,12 @@ def structure(type_: type[T], document: Any) -> T:
 def parse_json(body: bytes) -> Any:
     """Parse UTF-8 JSON; raises `ResponseValidationError`.
 
-    Numbers that no float can hold become infinite here and are refused where a field has them.
+    Numbers that no float can hold become infinite here, bytes that are no UTF-8 lone surrogates;
+    both are refused where a field has them.
     """
     try:
-        return json.loads(body.decode(), parse_int=_parse_int, parse_constant=_refuse_constant)
+        text = body.decode(errors="surrogateescape")
+        return json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         pass
     raise ResponseValidationError("the answer is no JSON")
@@ -100,8 +102,6 @@ def _fast(type_: type[T], body: bytes) -> T | None:
         return None
     exactly: Any = type_
     try:
-        if not body.isascii():
-            body.decode()  # msgspec does not look into the strings that it skips
         response: Any = _decoder(exactly)(body)
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return None

@@ -68,12 +68,6 @@ class Parameter:
     placeholder: str
     """What stands for it in `Operation.path`."""
 
-    def is_left_out(self, passed: object) -> bool:
-        """Say whether nothing is sent for what was passed."""
-        if self.required:
-            return False
-        return passed is OMITTED or (passed is None and not self.nullable)
-
 
 def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
     elsewhere: Place = "query" if operation.method == "GET" else "body"
@@ -138,9 +132,10 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
         passed = getattr(given, parameter.name)
-        if parameter.is_left_out(passed):
-            continue
         as_null = passed is None and parameter.nullable
+        omitted = passed is OMITTED or (passed is None and not as_null)
+        if omitted and not parameter.required:
+            continue
         value: Any = None if as_null else parameter.check(parameter.name, passed)
         if parameter.place == "path":  # its check lets nothing pass that would need quoting
             target = target.replace(parameter.placeholder, value)

@@ -140,7 +140,10 @@ def test_a_whole_key_in_no_json(damage: Any) -> None:
     created = decode(CreateKeysResponse, damage(BODY))
     assert created.key == KEY
     if created.problem is not None:
-        assert created.problem.message == "the answer is no JSON"
+        assert created.problem.message in (
+            "the answer is no JSON",
+            "answer.data.name: expected a string of whole characters",
+        )
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ def test_which_fields_are_nullable() -> None:
         b"\r\n\t " + as_json({"data": RECORD}) + b" \n",
         as_json({"data": RECORD}).replace(b'"hash"', b'"\\u0068ash"'),
         as_json({"data": RECORD | {"new": "\ud800"}}),
+        as_json({"data": RECORD | {"new": "?"}}).replace(b"?", b"\xe9"),
         as_json({"data": RECORD}).replace(b'"hash": "', b'"hash": "first", "hash": "'),
         as_json({"data": RECORD}).replace(b"500", b"5e2"),
         as_json({"data": RECORD}).replace(b"500", b"500.0"),
@@ -191,7 +192,8 @@ def test_which_fields_are_nullable() -> None:
     ],
     ids=[
         "unknown fields", "an unknown word", "any hash", "an empty name", "any name", "white space",
-        "an escaped field name", "a lone surrogate in an unknown field", "a doubled field",
+        "an escaped field name", "a lone surrogate in an unknown field",
+        "bytes that are no UTF-8 in an unknown field", "a doubled field",
         "an exponent", "a float for an int", "an unknown int of 5000 digits", "an unknown 1e999",
     ],
 )  # fmt: skip
