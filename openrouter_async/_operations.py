@@ -155,7 +155,7 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class ListKeys:
     """Parameters of `list`."""
 
@@ -173,7 +173,7 @@ class ListKeys:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class CreateKeys:
     """Parameters of `create`."""
 
@@ -201,14 +201,14 @@ class CreateKeys:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class OneKey:
     """Parameters of `get` and `delete`."""
 
     hash: str = attrs.field(metadata=sent_by(_checks.key_hash), repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class UpdateKeys:
     """Parameters of `update`; what is omitted stays as it is."""
 
@@ -231,12 +231,12 @@ class UpdateKeys:
     )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Nothing:
     """No parameters."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class ListWorkspaces:
     """Parameters of `workspaces.list`."""
 
