@@ -185,6 +185,15 @@ FOR_REFERENCE: Final = (
     ),
     *(
         Row(
+            f"floor-{what}:32-official",
+            f"the floor itself: {title.format(32)}",
+            _SDK,
+            times(*(from_tasks(side, f"async_{what}", 32) for side in ("floor", "official"))),
+        )
+        for what, title in (("get", _GET), ("list", _LIST))
+    ),
+    *(
+        Row(
             f"blocking-{what}:{n}-official",
             f"blocking {what}, {n} threads on one client" if n > 1 else f"blocking {what}",
             _SDK,
