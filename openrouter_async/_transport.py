@@ -163,19 +163,20 @@ class Transport:
         url = _join(base_url, request.target)
         _ATTEMPT.set(attempt)
         try:
-            async with session.request(
+            response = await session.request(
                 request.method,
                 url,
                 headers=headers,
                 data=None if request.body is None else _json_payload(request.body),
                 allow_redirects=False,
                 proxy=self._proxy,
-            ) as response:
-                self._answers.add(response)
-                try:
-                    return await _read(response)
-                finally:
-                    self._answers.discard(response)
+            )
+            self._answers.add(response)
+            try:
+                return await _read(response)
+            finally:
+                self._answers.discard(response)
+                response.release()
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             failure = _explain(error, url, sent=attempt.sent)
         raise failure

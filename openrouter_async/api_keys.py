@@ -32,7 +32,6 @@ from openrouter_async._operations import (
 )
 from openrouter_async._options import CallOptions
 from openrouter_async._safe_keys import SafeKeys, wrapped
-from openrouter_async.bulk import KeyOutcome, KeyProgress, get_many
 from openrouter_async.models import (
     CreateKeysResponse,
     DeleteKeysResponse,
@@ -47,6 +46,7 @@ from openrouter_async.paging import KeyWalk
 
 if TYPE_CHECKING:
     from openrouter_async._core import Client
+    from openrouter_async.bulk import KeyOutcome, KeyProgress
 
 
 class APIKeys(SafeKeys, ManyKeys):
@@ -194,6 +194,8 @@ class APIKeys(SafeKeys, ManyKeys):
             InvalidRequestError: One is no hash; it names the place, and nothing was sent.
 
         """
+        from openrouter_async.bulk import get_many
+
         return await get_many(
             self._caller, hashes, concurrency=concurrency, progress=progress, options=options
         )

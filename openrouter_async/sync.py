@@ -23,7 +23,6 @@ from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import CallOptions, RetryConfig
 from openrouter_async._portal import Portal
 from openrouter_async._safe_keys import wrapped
-from openrouter_async.bulk import KeyOutcome, KeyProgress
 from openrouter_async.client import AsyncOpenRouter, key_source
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import (
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from aiohttp import BaseConnector
 
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
+    from openrouter_async.bulk import KeyOutcome, KeyProgress
 
 T = TypeVar("T")
 

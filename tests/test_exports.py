@@ -82,5 +82,5 @@ def test_a_client_loads_no_work_of_several_steps() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     loaded = done.stdout.decode().split()
     assert "aiohttp" in loaded
-    ours = {"provisioning", "bulk_changes", "audit", "report", "cli", "_careful"}
+    ours = {"provisioning", "bulk", "bulk_changes", "audit", "report", "cli", "_careful"}
     assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
