@@ -1,0 +1,53 @@
+"""Ours without what keeps its promises: no retries, limits of time, slots, strict reading.
+
+The request is composed, goes out by our transport, and msgspec reads the answer. What the whole
+client costs above this is the price of `_call`; what this costs above the floor is the wire's.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import cycle
+from typing import Any, Final
+
+import msgspec
+
+from benchmarks import samples
+from benchmarks.measure import AsyncCall
+from openrouter_async import Secret
+from openrouter_async._operations import GET, LIST, ListKeys, OneKey, Operation, compose
+from openrouter_async._transport import Attempt, Transport
+
+KEY: Final = Secret(samples.API_KEY)
+
+
+@asynccontextmanager
+async def _wire(
+    url: str, operation: Operation[Any, Any], given: Callable[[], object]
+) -> AsyncIterator[AsyncCall]:
+    transport = Transport()
+    transport.bind(asyncio.get_running_loop())
+    decode = msgspec.json.Decoder(operation.returns).decode
+
+    async def call() -> object:
+        attempt = Attempt()
+        attempt.key = KEY
+        request = compose(operation, given())
+        reply = await transport.send(
+            request, attempt, base_url=url, headers={}, fresh_connection=False
+        )
+        return decode(reply.body)
+
+    yield call
+    await transport.close()
+
+
+def async_get(url: str) -> Any:
+    """`GET /keys/{hash}`."""
+    hashes = cycle(samples.HASHES)
+    return _wire(url, GET, lambda: OneKey(hash=next(hashes)))
+
+
+def async_list(url: str) -> Any:
+    """`GET /keys`, a page of 100 records."""
+    return _wire(url, LIST, ListKeys)
