@@ -125,6 +125,8 @@ class Call(Generic[In, Out]):
                         fresh_connection=self._is_create,
                     )
         except TimeoutError:
+            if not deadline.expired:  # it is of the caller's own function for the key
+                raise
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             failure = self._failure(APIConnectionError(str(error)), error.condition)

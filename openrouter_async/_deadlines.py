@@ -45,14 +45,15 @@ class Deadlines:
 class Deadline:
     """The limit of what runs in a `with` block, as by `asyncio.timeout`: raises `TimeoutError`."""
 
-    __slots__ = ("_all", "_cancelled_before", "_expired", "_task", "when")
+    __slots__ = ("_all", "_cancelled_before", "_task", "expired", "when")
 
     _task: asyncio.Task[object]
     _cancelled_before: int
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
         self._all = deadlines
-        self._expired = False
+        self.expired = False
+        """Whether it was this that ended the block."""
         self.when = deadlines.time() + seconds
         """When it expires, on the loop's clock."""
 
@@ -66,7 +67,7 @@ class Deadline:
 
     def expire(self) -> None:
         """Cancel the task that is in the block."""
-        self._expired = True
+        self.expired = True
         self._task.cancel()
 
     def __enter__(self) -> Self:
@@ -87,7 +88,7 @@ class Deadline:
         traceback: TracebackType | None,
     ) -> None:
         self._all.watched.discard(self)
-        if self._expired:
+        if self.expired:
             # Where somebody else cancelled the task too, theirs is the last word.
             ours_alone = self._task.uncancel() <= self._cancelled_before
             if ours_alone and exc_type is asyncio.CancelledError:

@@ -115,7 +115,11 @@ def error_of(reply: Reply, *known: Secret) -> OpenRouterError:
 
 
 def _text(value: object, *known: Secret) -> str | None:
-    return _shown(value, *known) if isinstance(value, str) else None
+    return _CONTROL.sub(" ", _shown(value, *known)) if isinstance(value, str) else None
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would move a terminal's cursor or begin a new line in a log."""
 
 
 def _shown(text: str, *known: Secret) -> str:
@@ -190,7 +194,7 @@ def _scrubbed(value: Any, *known: Secret, depth: int = _DEEPEST) -> Any:
     return value
 
 
-_SECONDS: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{0,6})?)\s*")
+_SECONDS: Final = re.compile(r"\s*([0-9]{1,300}(?:\.[0-9]{0,6})?)\s*")
 _LONGEST_DATE: Final = 64
 
 

@@ -52,6 +52,10 @@ BODIES: dict[str, tuple[dict[str, Any], str | None]] = {
     "message null": ({"json": {"error": {"message": None}, "user_id": 5}}, None),
     "not UTF-8": ({"body": b"\xff\xfe\x00"}, None),
     "surrogate": ({"body": b'{"error": {"message": "a \\ud800 b"}}'}, "a ? b"),
+    "control characters": (
+        {"json": {"error": {"message": "no\r\nINFO all is well\x1b[2J\x9b5A\u2028."}}},
+        "no  INFO all is well [2J 5A .",
+    ),
     "10 MB": ({"body": b"x" * 10_000_000}, None),
 }
 """Fault 12: a body, and the message that it has, if any."""

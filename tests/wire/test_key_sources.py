@@ -137,6 +137,21 @@ async def test_failing_source_goes_to_the_caller(client_for: ClientFor) -> None:
     assert server.requests == []
 
 
+async def test_a_source_that_times_out_is_not_our_time_out(client_for: ClientFor) -> None:
+    """Its `TimeoutError` is the caller's as any other: no `APITimeoutError`, and no repeat."""
+    asked: list[None] = []
+
+    async def fail() -> str:
+        asked.append(None)
+        raise TimeoutError("the vault does not answer")
+
+    async with ScriptedServer(default=GET.ok()) as server:
+        client = client_for(server, api_key=fail, max_connections=1)
+        with pytest.raises(TimeoutError, match="the vault does not answer"):
+            await GET(client)
+    assert len(asked) == 1
+
+
 WRONG: dict[str, Any] = {
     "None": None,
     "empty": "",
