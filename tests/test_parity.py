@@ -8,6 +8,7 @@ import pytest
 
 from openrouter_async import AsyncOpenRouter, OpenRouter
 from openrouter_async._operations import OPERATIONS, Operation
+from openrouter_async.cli._app import app
 from openrouter_async.sandbox._handlers import HANDLERS
 
 README = Path(__file__).parents[1].joinpath("README.md").read_text("utf-8")
@@ -31,6 +32,7 @@ def method(client: object, path: str) -> Any:
     return client
 
 
+COMMANDS = {command.name for command in app.registered_commands}
 ASYNC = AsyncOpenRouter(api_key="sk-or-v1-parity")
 BLOCKING = OpenRouter(api_key="sk-or-v1-parity")
 # What only one of the clients has, and why.
@@ -48,12 +50,13 @@ METHODS = sorted(
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_operation_is_everywhere(operation: Operation[Any, Any]) -> None:
-    """A row has its method with its parameters, its sandbox handler and its line in the README."""
+    """A row has its method and parameters, its handler, its command, its line in the README."""
     parameters = inspect.signature(method(ASYNC, operation.call)).parameters
     assert [p for p in parameters if p != "options"] == [p.name for p in operation.parameters]
     assert operation.name in HANDLERS
     line = f"| `{operation.call}` | `{operation.method} {operation.path}` |"
     assert line in README
+    assert operation.command in COMMANDS
 
 
 @pytest.mark.parametrize("path", METHODS)

@@ -1,4 +1,4 @@
-"""Commands that only read: list, get, whoami."""
+"""Commands that only read: list, get, whoami, workspaces."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from openrouter_async.cli._sheet import RecordFormat, Sheet, Sorted, Writer, ope
 from openrouter_async.cli._workspaces import workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import InvalidRequestError
-from openrouter_async.models import APIKey
-from openrouter_async.report import KeyRow, current_facts, json_text, key_facts, plain
+from openrouter_async.models import APIKey, Workspace
+from openrouter_async.report import KeyRow, count, current_facts, json_text, key_facts, plain
 
 Hash = Annotated[
     str,
@@ -79,6 +79,7 @@ def register(app: typer.Typer) -> None:
     command(app, "list")(list_keys)
     command(app, "get")(get_key)
     command(app, "whoami")(whoami)
+    command(app, "workspaces")(list_workspaces)
 
 
 def list_keys(which: Which, sheet: Sheet, connection: Connection) -> int:
@@ -157,6 +158,29 @@ def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -
         answer = session.run(session.client.api_keys.get_current_key_metadata())
         facts = current_facts(answer.data, datetime.now(UTC))
         show_record(destination, form, facts, to_dict(answer))
+
+
+def list_workspaces(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
+    """List the workspaces: other commands take their ids, slugs or names.
+
+    [bold]Examples[/]
+
+    openrouter-keys workspaces
+    openrouter-keys workspaces --format json | jq -r '.data[].id'
+    """
+    with standard_output() as destination, connection.open() as session:
+        found = session.run(_all_workspaces(session.client))
+        if form is RecordFormat.JSON:
+            destination.write(json_text({"data": [to_dict(each) for each in found]}))
+            return
+        from openrouter_async.report._tables import render, workspace_grid
+
+        parts: list[Any] = [workspace_grid(found), "", count(len(found), "workspace")]
+        destination.show(render(parts, width=destination.width, colour=destination.colour))
+
+
+async def _all_workspaces(client: AsyncOpenRouter) -> list[Workspace]:
+    return [workspace async for workspace in client.workspaces.iter()]
 
 
 def show_record(

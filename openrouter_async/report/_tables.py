@@ -17,7 +17,9 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from openrouter_async.models import Workspace
 from openrouter_async.report._columns import Column, KeyRow
+from openrouter_async.report._text import NOTHING, day, plain
 
 STYLES: Final[Mapping[str, str]] = {
     "critical": "bold red",
@@ -103,6 +105,23 @@ def key_grid(rows: Sequence[KeyRow], columns: Sequence[Column]) -> Grid:
         for column in columns
     ]
     return Grid(headings, [[column.text(row) for column in columns] for row in rows])
+
+
+def workspace_grid(workspaces: Sequence[Workspace]) -> Grid:
+    """Make a table of workspaces."""
+    headings = [
+        Heading(title="name", narrowest=8, rank=0),
+        Heading(title="slug", narrowest=8),
+        Heading(title="id", rank=0),
+        Heading(title="created", rank=2),
+    ]
+    return Grid(
+        headings,
+        [
+            [plain(each.name), plain(each.slug or NOTHING), plain(each.id), day(each.created_at)]
+            for each in workspaces
+        ],
+    )
 
 
 def details(facts: Mapping[str, str]) -> Table:

@@ -176,6 +176,18 @@ def test_whoami_works_with_any_key(box: Sandbox, keys: Keys) -> None:
     assert json.loads(keys("whoami", "-f", "json").out)["data"]["is_management_key"] is True
 
 
+def test_workspaces_are_listed_for_people_and_programs(box: Sandbox, keys: Keys) -> None:
+    """Their ids are never cut, and nothing that the service says of them is lost."""
+    shown = keys("workspaces", COLUMNS="60")
+    assert shown.code == 0
+    for workspace in box.workspaces:
+        assert workspace.id in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 60
+    assert f"{len(box.workspaces)} workspaces" in shown.out
+    document = json.loads(keys("workspaces", "--format", "json").out)
+    assert document == {"data": [to_dict(workspace) for workspace in box.workspaces]}
+
+
 def test_an_unknown_key_is_said_to_be_unknown(keys: Keys) -> None:
     """Exit code 3: the service refused."""
     result = keys("list", OPENROUTER_API_KEY="sk-or-v1-nobody")

@@ -15,6 +15,7 @@ COMMANDS = {
     "list": ["list", "--all"],
     "get": ["get", EXAMPLE_HASH],
     "whoami": ["whoami"],
+    "workspaces": ["workspaces"],
     "create": ["create", "acme"],
     "update": ["update", EXAMPLE_HASH, "--limit", "1"],
     "delete": ["delete", "--yes", EXAMPLE_HASH],

@@ -12,8 +12,8 @@ from support.command import Inside, Result, run
 from openrouter_async import __version__
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
-COMMANDS = ["audit", "list", "get", "create", "update", "delete", "whoami", "sandbox"]
-READS = ["audit", "list", "whoami"]
+COMMANDS = ["audit", "list", "get", "create", "update", "delete", "whoami", "workspaces", "sandbox"]
+READS = ["audit", "list", "whoami", "workspaces"]
 WITHOUT_EXTRA = (
     "import sys; sys.modules['typer'] = None; from openrouter_async.cli import main; "
     "sys.exit(main())"
