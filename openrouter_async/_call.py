@@ -112,8 +112,9 @@ class Call(Generic[In, Out]):
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
         attempt = Attempt()
+        deadline = Deadline(core.deadlines, self._time_left())
         try:
-            with Deadline(core.deadlines, self._time_left()) as deadline:
+            with deadline:
                 async with core.slots:  # only the whole call's time runs while it queues
                     deadline.shorten(settings.timeout)
                     attempt.key = self._known = self._key or await core.ask_for_key()
@@ -141,7 +142,7 @@ class Call(Generic[In, Out]):
         within = f"the total_timeout of {self._settings.total_timeout:g} s"
         if self._time_left() > 0:
             within = f"the timeout of {self._settings.timeout:g} s"
-        return AttemptError(
+        return self._failure(
             APITimeoutError(f"{what} within {within}"),
             Condition.NO_ANSWER if sent else Condition.REFUSED,
         )

@@ -21,6 +21,8 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]")
 _RESETS: Final = frozenset(LimitReset)
 _EXTERNAL_KEY_LENGTH: Final = 32
 _BIGGEST_PAGE: Final = 100
+_LONGEST_TEXT: Final = 10_000
+"""A bound of ours, since the service documents none: no file's content passes for a name."""
 
 
 def refuse(parameter: str, expected: str) -> NoReturn:
@@ -39,6 +41,8 @@ def key_hash(parameter: str, value: object) -> str:
 def text(parameter: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         refuse(parameter, "a str of at least 1 character")
+    if len(value) > _LONGEST_TEXT:
+        refuse(parameter, f"a str of at most {_LONGEST_TEXT:,} characters")
     if _CONTROL.search(value):
         refuse(parameter, "a str without control characters")
     return str.__str__(value)  # a subclass cannot be encoded

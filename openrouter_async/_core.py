@@ -122,6 +122,13 @@ class Core:
             self.deadlines = Deadlines(asyncio.get_running_loop())
             self.paused_until = 0.0
 
+    async def close(self) -> None:
+        """End the calls under way and close all connections; a second time does nothing."""
+        self.transport.closed = True
+        if self.transport.loop is asyncio.get_running_loop():
+            self.deadlines.expire_all()
+        await self.transport.close()
+
     async def ask_for_key(self) -> Secret:
         """Ask the caller's function for the key."""
         if isinstance(self._key_source, Secret):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextvars import Context
 from types import TracebackType
 from typing import Self
 
@@ -30,7 +31,17 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self.due = when
-        self._timer = self._loop.call_at(when, self._expire_the_due)
+        # In a context of its own, since it would keep alive that of whoever came first.
+        self._timer = self._loop.call_at(when, self._expire_the_due, context=Context())
+
+    def expire_all(self) -> None:
+        """End every block but those of the task that asks for it."""
+        for deadline in [each for each in self.watched if not each.is_of(asyncio.current_task())]:
+            self.watched.discard(deadline)
+            deadline.expire()
+        if self._timer is not None and not self.watched:
+            self._timer.cancel()
+            self.due, self._timer = math.inf, None
 
     def _expire_the_due(self) -> None:
         now = max(self.due, self.time())  # a loop may wake up a little too early
@@ -64,6 +75,10 @@ class Deadline:
             self.when = when
             if when < self._all.due:
                 self._all.wake_at(when)
+
+    def is_of(self, task: asyncio.Task[object] | None) -> bool:
+        """Whether this task is in the block."""
+        return self._task is task
 
     def expire(self) -> None:
         """Cancel the task that is in the block."""

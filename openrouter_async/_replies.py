@@ -38,7 +38,7 @@ class Reply:
     """An answer as it was read off the wire."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = attrs.field(repr=False)
     """Any case-insensitive mapping."""
     body: bytes = attrs.field(repr=False)
     truncated: bool = False

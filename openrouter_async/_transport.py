@@ -10,8 +10,7 @@ import asyncio
 import os
 import platform
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextvars import ContextVar
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from ssl import SSLContext, SSLError
 from typing import Final
 
@@ -57,24 +56,40 @@ class Attempt:
         self.sent = False
         """Whether the request may have reached the service."""
 
-
-_ATTEMPT: Final[ContextVar[Attempt]] = ContextVar("attempt")
+    def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> Awaitable[aiohttp.ClientResponse]:
+        """Belong to the request that aiohttp makes of it: this is a client middleware."""
+        if isinstance(request, _Request):
+            request.attempt = self
+        return handler(request)
 
 
 class _Request(aiohttp.ClientRequest):
     """A request that tells its attempt when it begins to leave.
 
-    It sets the Authorization header only here: `request()` copies the headers that it is given
+    It sets the Authorization header only then: `request()` copies the headers that it is given
     into locals, which a traceback with locals would show.
     """
 
+    attempt: Attempt
+
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        attempt = _ATTEMPT.get()
-        if attempt.sent:  # a repeat of aiohttp's own
+        if self.attempt.sent:  # a repeat of aiohttp's own
             raise SendError(Condition.NO_ANSWER, f"the connection to {_place(self.url)} broke")
-        attempt.sent = True
-        self.headers[hdrs.AUTHORIZATION] = f"Bearer {attempt.key.reveal()}"
+        if conn.protocol is None or conn.protocol.should_close:
+            # The next call would take for its answer what nobody had asked for.
+            raise SendError(Condition.REFUSED, f"{_place(self.url)} sent what nobody asked for")
+        self.attempt.sent = True
+        self.headers[hdrs.AUTHORIZATION] = f"Bearer {self.attempt.key.reveal()}"
         return await super().send(conn)
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer whose repr, which a traceback with locals shows, has none of its headers."""
+
+    def __repr__(self) -> str:
+        return f"<answer {self.status}>"
 
 
 def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
@@ -139,11 +154,10 @@ class Transport:
         self._ssl = ssl
         self._trust_env = trust_env
         self._connector = connector
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """The one that it is bound to."""
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._keeper: AsyncGenerator[None, None] | None = None
-        self._answers: set[aiohttp.ClientResponse] = set()
-        """Those whose bodies are being read."""
         self.closed = False
 
     async def send(
@@ -161,7 +175,6 @@ class Transport:
         """
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
-        _ATTEMPT.set(attempt)
         try:
             response = await session.request(
                 request.method,
@@ -169,13 +182,12 @@ class Transport:
                 headers=headers,
                 data=None if request.body is None else _json_payload(request.body),
                 allow_redirects=False,
+                middlewares=(attempt,),
                 proxy=self._proxy,
             )
-            self._answers.add(response)
             try:
                 return await _read(response)
             finally:
-                self._answers.discard(response)
                 response.release()
         except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             failure = _explain(error, url, sent=attempt.sent)
@@ -206,6 +218,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             request_class=_Request,
+            response_class=_Response,
             timeout=_NO_TIMEOUT,
             trust_env=self._trust_env,
         )
@@ -218,15 +231,15 @@ class Transport:
 
         Raises `WrongLoopError` while the loop used so far still runs.
         """
-        if self._loop is loop:
+        if self.loop is loop:
             return False
-        if self._loop is not None and not self._loop.is_closed():
+        if self.loop is not None and not self.loop.is_closed():
             raise WrongLoopError(
                 "the client belongs to another event loop that is not closed: use one client for "
                 "each loop, or OpenRouter from threads"
             )
         self.abandon()
-        self._loop = loop
+        self.loop = loop
         return True
 
     def abandon(self) -> None:
@@ -254,7 +267,7 @@ class Transport:
                 _INHERITED.append(connector)
         _INHERITED.append(self._keeper)
         self._sessions.clear()
-        self._keeper = self._loop = None
+        self._keeper = self.loop = None
 
     @property
     def is_open(self) -> bool:
@@ -264,10 +277,8 @@ class Transport:
     async def close(self) -> None:
         """Close the sessions; a caller's connector stays open. A second time does nothing."""
         self.closed = True
-        if self._loop is not asyncio.get_running_loop():
+        if self.loop is not asyncio.get_running_loop():
             self.abandon()
-        for answer in list(self._answers):
-            answer.close()  # closing its session would leave its reader waiting
         keeper, self._keeper = self._keeper, None
         if keeper is not None:
             await keeper.aclose()

@@ -234,7 +234,7 @@ class AsyncOpenRouter:
 
     async def close(self) -> None:
         """Close all connections, also twice; later calls raise `ClientClosedError`."""
-        await self._core.transport.close()
+        await self._core.close()
 
     def forget_connections(self) -> None:
         """Start anew in a forked child; the blocking client calls this by itself."""

@@ -1,6 +1,7 @@
 """What a call costs, counted and not timed: the same on every machine."""
 
 import asyncio
+import gc
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -28,11 +29,14 @@ async def functions_of(call: Callable[[], Awaitable[object]]) -> Counter[str]:
         if event == "call" and ours:
             frames[id(frame)] = frame  # kept, so that no other gets its id
 
+    gc.collect()
+    gc.disable()  # else it would close clients of other tests, and that would count
     sys.setprofile(note)
     try:
         await call()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return Counter(frame.f_code.co_qualname for frame in frames.values())
 
 

@@ -1,0 +1,157 @@
+"""Closing a client ends what it does at once, wherever it is, and leaves nothing behind."""
+
+import asyncio
+import contextvars
+import gc
+import socket
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from support.calls import CREATE, GET, ClientFor
+from support.leaks import no_leaks
+from support.server import ScriptedServer
+from support.steps import close_before_head, stall_head
+
+from openrouter_async import AmbiguousCreateError, AsyncOpenRouter, ClientClosedError
+
+
+async def forever(*_: Any, **__: Any) -> Any:
+    """Stand in for what the network never answers."""
+    await asyncio.sleep(3600)
+
+
+@pytest.fixture
+async def connector() -> AsyncIterator[aiohttp.TCPConnector]:
+    """A connector of the caller's own."""
+    connector = aiohttp.TCPConnector()
+    yield connector
+    await connector.close()
+
+
+async def closed_during(client: AsyncOpenRouter, call: Callable[..., Awaitable[Any]]) -> Any:
+    """Close the client while it makes a call, and give the call's error."""
+    task = asyncio.ensure_future(call(client))
+    await asyncio.sleep(0.05)
+    await client.close()
+    with pytest.raises(ClientClosedError) as caught:
+        await asyncio.wait_for(task, 2)
+    return caught.value
+
+
+@pytest.mark.parametrize("step", ["getaddrinfo", "sock_connect"])
+@pytest.mark.parametrize("call", [GET, CREATE], ids=str)
+async def test_while_it_connects(
+    step: str, call: Any, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent, so that nothing is ambiguous, and nobody was cancelled."""
+    async with ScriptedServer(default=call.ok()) as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), step, forever)
+        client = client_for(server.api_url.replace("127.0.0.1", "localhost"))
+        error = await closed_during(client, call)
+    assert server.requests == []
+    assert (error.operation, error.attempts) == (call.operation, 1)
+
+
+@pytest.mark.parametrize("call", [GET, CREATE], ids=str)
+async def test_while_tls_is_set_up(call: Any, client_for: ClientFor) -> None:
+    """The kernel took the connection, and nobody says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = client_for(f"https://127.0.0.1:{listener.getsockname()[1]}/api/v1")
+        error = await closed_during(client, call)
+    assert error.operation == call.operation
+
+
+async def test_in_a_group_of_tasks(client_for: ClientFor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group fails: a call that seems cancelled would be dropped without a word."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", forever)
+    client = client_for("http://localhost:9/api/v1")
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(GET(client))  # type: ignore[arg-type]
+            await asyncio.sleep(0.05)
+            await client.close()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await work()
+    assert [type(error) for error in caught.value.exceptions] == [ClientClosedError]
+
+
+async def test_over_a_connector_of_the_callers(
+    client_for: ClientFor, connector: aiohttp.TCPConnector
+) -> None:
+    """It stays open, so that closing it cannot be what ends the call."""
+    async with ScriptedServer(default=stall_head()) as server:
+        client = client_for(server, connector=connector)
+        get, create = (asyncio.ensure_future(call(client)) for call in (GET, CREATE))
+        await server.arrived(2)
+        await client.close()
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(get, 2)
+        with pytest.raises(AmbiguousCreateError):
+            await asyncio.wait_for(create, 2)
+    assert not connector.closed
+
+
+async def test_while_such_a_connector_connects(
+    client_for: ClientFor, connector: aiohttp.TCPConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The call ends, and the connector is as it was."""
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", forever)
+    await closed_during(client_for("http://127.0.0.1:9/api/v1", connector=connector), CREATE)
+    assert not connector.closed
+
+
+async def test_from_within_a_call(client_for: ClientFor) -> None:
+    """A function for the key that closes the client does not cancel itself."""
+    client: AsyncOpenRouter
+
+    async def close() -> str:
+        await client.close()
+        return "sk-or-v1-never-sent"
+
+    async with ScriptedServer(default=GET.ok()) as server:
+        client = client_for(server, api_key=close)
+        with pytest.raises(ClientClosedError):
+            await GET(client)
+    assert server.requests == []
+
+
+async def test_no_timer_outlives_the_client(client_for: ClientFor) -> None:
+    """However long its limits are."""
+    loop: Any = asyncio.get_running_loop()
+    async with ScriptedServer(default=GET.ok()) as server, no_leaks():
+        client = client_for(server, timeout=86_400, total_timeout=86_400)
+        await GET(client)
+        timer = client._core.deadlines._timer
+        assert timer is not None
+        await client.close()
+    assert timer.cancelled()
+    assert not [handle for handle in loop._scheduled if not handle.cancelled()]
+
+
+async def test_no_callers_context_is_kept(client_for: ClientFor) -> None:
+    """What the first caller had in its context is free, though the client goes on."""
+
+    class Trace:
+        """What a web framework keeps in a context."""
+
+    variable: contextvars.ContextVar[Trace] = contextvars.ContextVar("trace")
+
+    async def first() -> weakref.ref[Trace]:
+        trace = Trace()
+        variable.set(trace)
+        await GET(client)
+        return weakref.ref(trace)
+
+    async with ScriptedServer(
+        GET.ok(close=True), close_before_head(), default=GET.ok(close=True)
+    ) as server:
+        client = client_for(server)
+        trace = await asyncio.create_task(first())
+        await GET(client)
+        gc.collect()
+        assert trace() is None
