@@ -170,6 +170,9 @@ async def test_partners_key(
 SILENT: dict[str, Step] = {
     "no head": stall_head(),
     "half a body": stall_body(PAGE, sent=len(PAGE) - 1, status=201),
+    "a key in the head": stall_head(
+        f"HTTP/1.1 200 OK\r\nX-Echo: {MANAGEMENT}\r\nContent-Length: 9\r\n\r\n[".encode()
+    ),
 }
 
 
