@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -179,8 +180,13 @@ class Call(Generic[In, Out]):
             wait=self._wait,
             should_retry=self._should_retry,
             may_wait=self._may_wait,
-            clock=self._clock,
+            sleep=self._sleep,
         )
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, or go on when the client is closed: the next attempt says so."""
+        with suppress(TimeoutError), Deadline(self._core.deadlines, self._time_left()):
+            await self._clock.sleep(seconds)
 
     def _should_retry(self, failure: AttemptError, attempts: int) -> bool:
         if self._core.transport.closed:
@@ -211,7 +217,8 @@ class Call(Generic[In, Out]):
         """Wait while the service wants nobody to call, or fail at once if that takes too long."""
         if self._settings.retries.strategy == "none":
             return
-        while (seconds := self._core.paused_until - self._clock.time()) > 0:
+        core = self._core
+        while not core.transport.closed and (seconds := core.paused_until - self._clock.time()) > 0:
             if seconds >= self._time_left():
                 raise TooManyRequestsResponseError(
                     "not sent: the service asked to wait until after this call's deadline",
@@ -219,7 +226,7 @@ class Call(Generic[In, Out]):
                     status_code=HTTPStatus.TOO_MANY_REQUESTS.value,
                     retry_after=seconds,
                 )
-            await self._clock.sleep(seconds)
+            await self._sleep(seconds)
 
     def _error_for(self, failure: AttemptError) -> OpenRouterError:
         """Finish the error that the caller will see."""

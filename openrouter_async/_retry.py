@@ -206,7 +206,7 @@ async def drive(
     should_retry: Callable[[AttemptError, int], bool],
     wait: Callable[[AttemptError, int], float],
     may_wait: Callable[[AttemptError, float], bool],
-    clock: Clock,
+    sleep: Callable[[float], Awaitable[None]],
 ) -> T:
     """Go on after a first failure, by tenacity; raises the last `AttemptError`.
 
@@ -231,7 +231,7 @@ async def drive(
         return failure
 
     return await tenacity.AsyncRetrying(
-        sleep=clock.sleep,
+        sleep=sleep,
         retry=tenacity.retry_if_exception_type(AttemptError),
         wait=lambda state: wait(failed(state), state.attempt_number),
         stop=lambda state: (

@@ -13,7 +13,7 @@ import pytest
 from support.calls import CREATE, GET, ClientFor
 from support.leaks import no_leaks
 from support.server import ScriptedServer
-from support.steps import close_before_head, stall_head
+from support.steps import close_before_head, reply, stall_head
 
 from openrouter_async import AmbiguousCreateError, AsyncOpenRouter, ClientClosedError
 
@@ -103,6 +103,20 @@ async def test_while_such_a_connector_connects(
     monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", forever)
     await closed_during(client_for("http://127.0.0.1:9/api/v1", connector=connector), CREATE)
     assert not connector.closed
+
+
+@pytest.mark.parametrize("call", [GET, CREATE], ids=str)
+async def test_while_it_waits_to_try_again(call: Any, client_for: ClientFor) -> None:
+    """Or while others are asked to wait: nobody sleeps on."""
+    async with ScriptedServer(default=reply(429, headers={"Retry-After": "30"})) as server:
+        client = client_for(server)
+        first = asyncio.ensure_future(call(client))
+        await server.arrived(1)
+        await asyncio.sleep(0.05)
+        await closed_during(client, call)
+        with pytest.raises(ClientClosedError):
+            await asyncio.wait_for(first, 2)
+    assert len(server.requests) == 1
 
 
 async def test_from_within_a_call(client_for: ClientFor) -> None:
