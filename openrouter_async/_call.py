@@ -118,7 +118,11 @@ class Call(Generic[In, Out]):
             with deadline:
                 async with core.slots:  # only the whole call's time runs while it queues
                     deadline.shorten(settings.timeout)
-                    attempt.key = self._known = self._key or await core.ask_for_key()
+                    key = self._key
+                    if key is None:
+                        key = await core.ask_for_key()
+                        deadline.check()  # the caller's function may have taken no notice
+                    attempt.key = self._known = key
                     return await core.transport.send(
                         self._request,
                         attempt,

@@ -18,6 +18,7 @@ from openrouter_async.errors import (
     ClientClosedError,
     ConfigurationError,
     OpenRouterError,
+    WrongLoopError,
 )
 from openrouter_async.secret import Secret
 
@@ -123,9 +124,15 @@ class Core:
             self.paused_until = 0.0
 
     async def close(self) -> None:
-        """End the calls under way and close all connections; a second time does nothing."""
+        """End the calls under way and close all connections; a second time does nothing.
+
+        Raises `WrongLoopError` where the client's loop runs in another thread.
+        """
+        loop = self.transport.loop
+        if loop is not None and loop is not asyncio.get_running_loop() and loop.is_running():
+            raise WrongLoopError("the client belongs to a loop of another thread: close it there")
         self.transport.closed = True
-        if self.transport.loop is asyncio.get_running_loop():
+        if loop is asyncio.get_running_loop():
             self.deadlines.expire_all()
         await self.transport.close()
 

@@ -76,6 +76,11 @@ class Deadline:
             if when < self._all.due:
                 self._all.wake_at(when)
 
+    def check(self) -> None:
+        """Raise `TimeoutError` if it has expired already."""
+        if self.expired:
+            raise TimeoutError
+
     def is_of(self, task: asyncio.Task[object] | None) -> bool:
         """Whether this task is in the block."""
         return self._task is task

@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 PATIENCE: Final = 2.0
 """Seconds that a cancelled coroutine or a closing loop is waited for."""
+_GRACE: Final = 0.5
+"""Seconds of those that what is under way has to end by itself when the client is closed."""
 
 
 class Portal:
@@ -49,7 +51,11 @@ class Portal:
             raise
         outcome: Future[T] = Future()
         running = _Running(coroutine, outcome)
-        loop.call_soon_threadsafe(running.start, loop)
+        try:
+            loop.call_soon_threadsafe(running.start, loop)
+        except RuntimeError:  # it was closed a moment ago
+            coroutine.close()
+            outcome.set_exception(ClientClosedError("the client is closed"))
         try:
             return outcome.result()
         except BaseException as error:
@@ -113,11 +119,14 @@ async def _end(
     loop: asyncio.AbstractEventLoop, goodbye: Callable[[], Coroutine[Any, Any, None]]
 ) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
     with contextlib.suppress(Exception):
-        await goodbye()
+        await goodbye()  # which ends every call with an error of its own
+    if others:
+        _, stubborn = await asyncio.wait(others, timeout=_GRACE)
+        for task in stubborn:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+    with contextlib.suppress(Exception):
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
     loop.stop()

@@ -173,6 +173,8 @@ class Transport:
 
         `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
         """
+        if self.closed:
+            raise SendError(Condition.REFUSED, "the client is closed")
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
         try:
@@ -194,8 +196,6 @@ class Transport:
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
-        if self.closed:
-            raise SendError(Condition.REFUSED, "the client is closed")
         if self._keeper is None:
             self._keeper = _close_with_the_loop(self._sessions)
             await anext(self._keeper)
@@ -280,8 +280,11 @@ class Transport:
         if self.loop is not asyncio.get_running_loop():
             self.abandon()
         keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            await keeper.aclose()
+        try:
+            if keeper is not None:
+                await keeper.aclose()
+        finally:
+            self.abandon()  # of what is still open where this was cancelled
 
 
 async def _close_with_the_loop(

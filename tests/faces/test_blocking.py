@@ -12,6 +12,7 @@ from support.server import ThreadedServer
 from support.steps import reply, stall_head
 
 from openrouter_async import (
+    AmbiguousCreateError,
     APITimeoutError,
     ClientClosedError,
     InvalidRequestError,
@@ -144,6 +145,18 @@ def test_closing_ends_calls_under_way() -> None:
             client.close()
             with pytest.raises(ClientClosedError):
                 call.result(timeout=5)
+
+
+def test_closing_during_a_create_that_was_sent_is_ambiguous() -> None:
+    """As for the async client: nobody knows whether there is a key."""
+    with ThreadedServer(default=stall_head()) as server, ThreadPoolExecutor(1) as pool:
+        client = OpenRouter(KEY, server_url=server.api_url)
+        create = pool.submit(client.api_keys.create, "acme")
+        server.arrived(1)
+        client.close()
+        error = create.exception(timeout=5)
+    assert isinstance(error, AmbiguousCreateError)
+    assert error.name == "acme"
 
 
 def test_a_client_that_only_its_parts_hold_lives_on() -> None:

@@ -6,16 +6,32 @@ import gc
 import socket
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
-from support.calls import CREATE, GET, ClientFor
+from support.calls import CREATE, DELETE, GET, ClientFor
 from support.leaks import no_leaks
 from support.server import ScriptedServer
 from support.steps import close_before_head, reply, stall_head
 
-from openrouter_async import AmbiguousCreateError, AsyncOpenRouter, ClientClosedError
+from openrouter_async import (
+    AmbiguousCreateError,
+    AsyncOpenRouter,
+    ClientClosedError,
+    RetryConfig,
+    WrongLoopError,
+)
+from openrouter_async._retry import SystemClock
+
+
+class Patient(SystemClock):
+    """Waits as long as it may."""
+
+    def jitter(self, upper: float) -> float:
+        """Give all of it."""
+        return upper
 
 
 async def forever(*_: Any, **__: Any) -> Any:
@@ -117,6 +133,43 @@ async def test_while_it_waits_to_try_again(call: Any, client_for: ClientFor) -> 
         with pytest.raises(ClientClosedError):
             await asyncio.wait_for(first, 2)
     assert len(server.requests) == 1
+
+
+async def test_nothing_is_sent_once_it_has_begun(client_for: ClientFor) -> None:
+    """Who is woken from a wait finds no session that is still to be closed."""
+    async with ScriptedServer(GET.ok(), CREATE.ok(), reply(503), default=DELETE.ok()) as server:
+        client = client_for(server, retries=RetryConfig(initial_interval=30, max_interval=30))
+        await GET(client)
+        await CREATE(client)
+        client._core.clock = Patient()
+        await closed_during(client, DELETE)
+        await asyncio.sleep(0.05)
+    assert [request.method for request in server.requests] == ["GET", "POST", "DELETE"]
+
+
+async def test_a_close_that_is_cancelled(client_for: ClientFor) -> None:
+    """Everything is closed nevertheless."""
+    async with ScriptedServer(GET.ok(), CREATE.ok()) as server, no_leaks():
+        client = client_for(server)
+        await GET(client)
+        await CREATE(client)
+        closing = asyncio.ensure_future(client.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with suppress(asyncio.CancelledError):
+            await closing
+        await client.close()
+        assert client._core.transport._sessions == {}
+
+
+async def test_from_another_running_loop(client_for: ClientFor) -> None:
+    """Its own loop has to do that; the refusal changes nothing."""
+    async with ScriptedServer(default=GET.ok()) as server:
+        client = client_for(server)
+        await GET(client)
+        with pytest.raises(WrongLoopError):
+            await asyncio.to_thread(asyncio.run, client.close())
+        await GET(client)
 
 
 async def test_from_within_a_call(client_for: ClientFor) -> None:

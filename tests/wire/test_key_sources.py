@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from support.calls import CALLS, CREATE, GET, Call, ClientFor
 from support.clock import FakeClock
 from support.ports import refused_port
 from support.server import ScriptedServer
-from support.steps import hold, reply
+from support.steps import hold, reply, stall_head
 
 from openrouter_async import (
     APITimeoutError,
@@ -120,6 +121,21 @@ async def test_slow_source_counts_into_the_timeout(client_for: ClientFor, clock:
         with pytest.raises(APITimeoutError, match="no connection within the timeout"):
             await CREATE(client)
     assert len(asked) == 3
+    assert server.requests == []
+
+
+async def test_a_source_that_ignores_the_limit(client_for: ClientFor) -> None:
+    """Its key comes too late: nothing is sent, and the call has not lost its limits."""
+
+    async def stubborn() -> str:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return KEYS[0]
+
+    async with ScriptedServer(default=stall_head()) as server:
+        client = client_for(server, api_key=stubborn, timeout=0.05, retries=None)
+        with pytest.raises(APITimeoutError, match="no connection within the timeout"):
+            await asyncio.wait_for(GET(client), 5)
     assert server.requests == []
 
 
