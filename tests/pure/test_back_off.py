@@ -194,7 +194,7 @@ class Attempts:
             should_retry=should_retry,
             wait=wait,
             may_wait=may,
-            clock=self.clock,
+            sleep=self.clock.sleep,
         )
 
 
