@@ -131,9 +131,8 @@ class Core:
         loop = self.transport.loop
         if loop is not None and loop is not asyncio.get_running_loop() and loop.is_running():
             raise WrongLoopError("the client belongs to a loop of another thread: close it there")
-        self.transport.closed = True
         if loop is asyncio.get_running_loop():
-            self.deadlines.expire_all()
+            self.deadlines.expire_all()  # those calls go on only when this waits
         await self.transport.close()
 
     async def ask_for_key(self) -> Secret:

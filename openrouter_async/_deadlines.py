@@ -36,9 +36,8 @@ class Deadlines:
 
     def expire_all(self) -> None:
         """End every block but those of the task that asks for it."""
-        for deadline in [each for each in self.watched if not each.is_of(asyncio.current_task())]:
-            self.watched.discard(deadline)
-            deadline.expire()
+        mine = asyncio.current_task()
+        self._expire([deadline for deadline in self.watched if deadline.task is not mine])
         if self._timer is not None and not self.watched:
             self._timer.cancel()
             self.due, self._timer = math.inf, None
@@ -46,19 +45,23 @@ class Deadlines:
     def _expire_the_due(self) -> None:
         now = max(self.due, self.time())  # a loop may wake up a little too early
         self.due, self._timer = math.inf, None
-        for deadline in [deadline for deadline in self.watched if deadline.when <= now]:
-            self.watched.discard(deadline)
-            deadline.expire()
+        self._expire([deadline for deadline in self.watched if deadline.when <= now])
         if self.watched:
             self.wake_at(min(deadline.when for deadline in self.watched))
+
+    def _expire(self, deadlines: list[Deadline]) -> None:
+        self.watched.difference_update(deadlines)
+        for deadline in deadlines:
+            deadline.expire()
 
 
 class Deadline:
     """The limit of what runs in a `with` block, as by `asyncio.timeout`: raises `TimeoutError`."""
 
-    __slots__ = ("_all", "_cancelled_before", "_task", "expired", "when")
+    __slots__ = ("_all", "_cancelled_before", "expired", "task", "when")
 
-    _task: asyncio.Task[object]
+    task: asyncio.Task[object]
+    """The one that is in the block."""
     _cancelled_before: int
 
     def __init__(self, deadlines: Deadlines, seconds: float) -> None:
@@ -81,20 +84,16 @@ class Deadline:
         if self.expired:
             raise TimeoutError
 
-    def is_of(self, task: asyncio.Task[object] | None) -> bool:
-        """Whether this task is in the block."""
-        return self._task is task
-
     def expire(self) -> None:
         """Cancel the task that is in the block."""
         self.expired = True
-        self._task.cancel()
+        self.task.cancel()
 
     def __enter__(self) -> Self:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a call must be awaited in a task")
-        self._task = task
+        self.task = task
         self._cancelled_before = task.cancelling()
         self._all.watched.add(self)
         if self.when < self._all.due:
@@ -110,6 +109,6 @@ class Deadline:
         self._all.watched.discard(self)
         if self.expired:
             # Where somebody else cancelled the task too, theirs is the last word.
-            ours_alone = self._task.uncancel() <= self._cancelled_before
+            ours_alone = self.task.uncancel() <= self._cancelled_before
             if ours_alone and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc

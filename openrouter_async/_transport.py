@@ -222,7 +222,7 @@ class Transport:
             timeout=_NO_TIMEOUT,
             trust_env=self._trust_env,
         )
-        # aiohttp would connect once more where a connection breaks, and repeat a GET or DELETE.
+        # Otherwise aiohttp repeats a GET or DELETE once when a connection breaks.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return session
 
@@ -262,7 +262,7 @@ class Transport:
             connector = session.connector
             session.detach()
             if connector is not None and self._connector is None:
-                # Else it would close itself when it is collected.
+                # Otherwise its finalizer would close it.
                 connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _INHERITED.append(connector)
         _INHERITED.append(self._keeper)
@@ -277,14 +277,12 @@ class Transport:
     async def close(self) -> None:
         """Close the sessions; a caller's connector stays open. A second time does nothing."""
         self.closed = True
-        if self.loop is not asyncio.get_running_loop():
-            self.abandon()
         keeper, self._keeper = self._keeper, None
         try:
-            if keeper is not None:
+            if keeper is not None and self.loop is asyncio.get_running_loop():
                 await keeper.aclose()
         finally:
-            self.abandon()  # of what is still open where this was cancelled
+            self.abandon()  # of what is still open, if its loop is another or this was cancelled
 
 
 async def _close_with_the_loop(

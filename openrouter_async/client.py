@@ -233,7 +233,11 @@ class AsyncOpenRouter:
         return twin
 
     async def close(self) -> None:
-        """Close all connections, also twice; later calls raise `ClientClosedError`."""
+        """End the calls under way and close all connections, also twice.
+
+        Those calls and all later ones raise `ClientClosedError`, or `AmbiguousCreateError` for a
+        create that was sent. Raises `WrongLoopError` where its loop runs in another thread.
+        """
         await self._core.close()
 
     def forget_connections(self) -> None:

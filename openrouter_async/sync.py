@@ -154,7 +154,11 @@ class OpenRouter:
         return twin
 
     def close(self) -> None:
-        """Close all connections, also twice; later calls raise `ClientClosedError`."""
+        """End the calls under way and close all connections, also twice.
+
+        Those calls, in whatever thread, and all later ones raise `ClientClosedError`, or
+        `AmbiguousCreateError` for a create that was sent.
+        """
         self._finalizer()
 
     def __enter__(self) -> Self:

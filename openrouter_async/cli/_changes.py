@@ -18,9 +18,9 @@ from openrouter_async.cli._exits import CommandError, Exit, explain
 from openrouter_async.cli._groups import command
 from openrouter_async.cli._messages import complain, is_terminal, tell, tell_details
 from openrouter_async.cli._output import standard_output
-from openrouter_async.cli._reads import Hash, RecordOption, show_record
+from openrouter_async.cli._reads import Hash, show_record
 from openrouter_async.cli._session import Connection
-from openrouter_async.cli._sheet import RecordFormat
+from openrouter_async.cli._sheet import RecordFormat, RecordOption
 from openrouter_async.cli._workspaces import workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import OpenRouterError

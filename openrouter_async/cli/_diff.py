@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +10,8 @@ import typer
 from openrouter_async.audit import AuditReport, compare
 from openrouter_async.cli._exits import Exit
 from openrouter_async.cli._groups import command
-from openrouter_async.cli._sheet import opened
+from openrouter_async.cli._sheet import RecordFormat, RecordOption, opened
 from openrouter_async.report import json_text
-
-
-class DiffFormat(enum.StrEnum):
-    """How the differences are written."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 def register(app: typer.Typer) -> None:
@@ -30,9 +22,7 @@ def register(app: typer.Typer) -> None:
 def diff(
     old: Annotated[Path, typer.Argument(help="The older report.", metavar="OLD")],
     new: Annotated[Path, typer.Argument(help="The newer report.", metavar="NEW")],
-    form: Annotated[
-        DiffFormat, typer.Option("--format", help="table or json.", metavar="FORMAT")
-    ] = DiffFormat.TABLE,
+    form: RecordOption = RecordFormat.TABLE,
     output: Annotated[
         Path | None,
         typer.Option(help="A file, instead of standard output.", metavar="PATH"),
@@ -56,7 +46,7 @@ def diff(
     """
     changed = compare(AuditReport.load(old), AuditReport.load(new))
     with opened(output) as destination:
-        if form is DiffFormat.JSON:
+        if form is RecordFormat.JSON:
             destination.write(json_text(changed.to_dict()))
         else:
             from openrouter_async.report._changes import comparison_parts

@@ -59,7 +59,7 @@ def _expanded(function: Command) -> Callable[..., int]:
 
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__
-    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
 

@@ -113,7 +113,7 @@ def guard_descriptors() -> None:
             os.open(os.devnull, os.O_RDWR)
             _closed = _closed or number == 1
     if sys.stdout is None:  # closed by `>&-`
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # never closed
 
 
 def _nobody_reads(descriptor: int) -> bool:

@@ -18,19 +18,16 @@ from openrouter_async.cli._groups import command
 from openrouter_async.cli._messages import tell, warn
 from openrouter_async.cli._output import Destination, standard_output
 from openrouter_async.cli._session import Connection
-from openrouter_async.cli._sheet import RecordFormat, Sheet, Sorted, Writer, opened
-from openrouter_async.cli._workspaces import workspace_id
+from openrouter_async.cli._sheet import RecordFormat, RecordOption, Sheet, Sorted, Writer, opened
+from openrouter_async.cli._workspaces import all_workspaces, workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import InvalidRequestError
-from openrouter_async.models import APIKey, Workspace
+from openrouter_async.models import APIKey
 from openrouter_async.report import KeyRow, count, current_facts, json_text, key_facts, plain
 
 Hash = Annotated[
     str,
     typer.Argument(help="The key's hash, not the key itself.", metavar="HASH", show_default=False),
-]
-RecordOption = Annotated[
-    RecordFormat, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")
 ]
 
 
@@ -169,7 +166,7 @@ def list_workspaces(connection: Connection, *, form: RecordOption = RecordFormat
     openrouter-keys workspaces --format json | jq -r '.data[].id'
     """
     with standard_output() as destination, connection.open() as session:
-        found = session.run(_all_workspaces(session.client))
+        found = session.run(all_workspaces(session.client))
         if form is RecordFormat.JSON:
             destination.write(json_text({"data": [to_dict(each) for each in found]}))
             return
@@ -177,10 +174,6 @@ def list_workspaces(connection: Connection, *, form: RecordOption = RecordFormat
 
         parts: list[Any] = [workspace_grid(found), "", count(len(found), "workspace")]
         destination.show(render(parts, width=destination.width, colour=destination.colour))
-
-
-async def _all_workspaces(client: AsyncOpenRouter) -> list[Workspace]:
-    return [workspace async for workspace in client.workspaces.iter()]
 
 
 def show_record(

@@ -16,10 +16,9 @@ from openrouter_async.cli._exits import CommandError, Exit, explain
 from openrouter_async.cli._groups import command
 from openrouter_async.cli._messages import complain, tell
 from openrouter_async.cli._output import Destination, standard_output
-from openrouter_async.cli._reads import RecordOption
 from openrouter_async.cli._rotate import JournalOption
 from openrouter_async.cli._session import Connection, Session
-from openrouter_async.cli._sheet import RecordFormat
+from openrouter_async.cli._sheet import RecordFormat, RecordOption
 from openrouter_async.cli._sinks import HELP, sink_for
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.provisioning import Sink, State, Unfinished, dismiss

@@ -44,10 +44,15 @@ class Format(enum.StrEnum):
 
 
 class RecordFormat(enum.StrEnum):
-    """How one key is written."""
+    """How one document is written."""
 
     TABLE = "table"
     JSON = "json"
+
+
+RecordOption = Annotated[
+    RecordFormat, typer.Option("--format", "-f", help="table or json.", metavar="FORMAT")
+]
 
 
 @contextmanager

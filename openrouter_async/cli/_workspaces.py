@@ -11,6 +11,11 @@ from openrouter_async.models import Workspace
 from openrouter_async.report import plain
 
 
+async def all_workspaces(client: AsyncOpenRouter) -> list[Workspace]:
+    """Read the workspaces, page by page."""
+    return [workspace async for workspace in client.workspaces.iter()]
+
+
 async def workspace_ids(client: AsyncOpenRouter, given: Sequence[str]) -> list[str]:
     """Turn ids, names and slugs into ids; raises `CommandError` that names the unknown ones.
 
@@ -18,7 +23,7 @@ async def workspace_ids(client: AsyncOpenRouter, given: Sequence[str]) -> list[s
     """
     if all(_is_id(word) for word in given):
         return list(given)
-    known = [workspace async for workspace in client.workspaces.iter()]
+    known = await all_workspaces(client)
     return [word if _is_id(word) else _find(word, known).id for word in given]
 
 
