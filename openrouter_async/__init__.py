@@ -9,7 +9,7 @@ import typing
 
 from openrouter_async._converter import to_dict
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._options import CallOptions, RetryConfig, Waiting
 from openrouter_async._version import __version__
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import (
@@ -113,6 +113,7 @@ __all__ = [
     "UpdateKeysData",
     "UpdateKeysLimitReset",
     "UpdateKeysResponse",
+    "Waiting",
     "Workspace",
     "WrongLoopError",
     "__version__",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import CallOptions
+from openrouter_async._options import MAX_WAIT, CallOptions, OnWait
 from openrouter_async._safe_keys import wrapped
 from openrouter_async.errors import AmbiguousCreateError
 from openrouter_async.models import APIKey, External, LimitReset
@@ -165,6 +165,9 @@ class BlockingManyKeys:
         *,
         sink: SinkFactory,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -177,6 +180,9 @@ class BlockingManyKeys:
                 keys,
                 sink=sink,
                 concurrency=concurrency,
+                rate=rate,
+                max_wait=max_wait,
+                on_wait=on_wait,
                 dry_run=dry_run,
                 progress=progress,
                 outcomes_file=outcomes_file,
@@ -190,6 +196,9 @@ class BlockingManyKeys:
         changes: Iterable[Mapping[str, Any]],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -200,6 +209,9 @@ class BlockingManyKeys:
             self._keys.update_many(
                 changes,
                 concurrency=concurrency,
+                rate=rate,
+                max_wait=max_wait,
+                on_wait=on_wait,
                 dry_run=dry_run,
                 progress=progress,
                 outcomes_file=outcomes_file,
@@ -212,6 +224,9 @@ class BlockingManyKeys:
         hashes: Iterable[str],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -222,6 +237,9 @@ class BlockingManyKeys:
             self._keys.disable_many(
                 hashes,
                 concurrency=concurrency,
+                rate=rate,
+                max_wait=max_wait,
+                on_wait=on_wait,
                 dry_run=dry_run,
                 progress=progress,
                 outcomes_file=outcomes_file,
@@ -234,6 +252,9 @@ class BlockingManyKeys:
         hashes: Iterable[str],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -244,6 +265,9 @@ class BlockingManyKeys:
             self._keys.delete_many(
                 hashes,
                 concurrency=concurrency,
+                rate=rate,
+                max_wait=max_wait,
+                on_wait=on_wait,
                 dry_run=dry_run,
                 progress=progress,
                 outcomes_file=outcomes_file,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -22,7 +23,6 @@ from openrouter_async._retry import (
     Verdict,
     back_off,
     condition_of_reply,
-    drive,
     verdict,
 )
 from openrouter_async._settings import Settings
@@ -42,6 +42,7 @@ from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
     from openrouter_async._core import Core
+    from openrouter_async._pacing import Throttle
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -57,9 +58,13 @@ class Call(Generic[In, Out]):
         operation: Operation[In, Out],
         given: In,
         settings: Settings,
+        *,
         key: Secret | None,
+        throttle: Throttle | None = None,
     ) -> None:
         self._core = core
+        self._throttle = throttle
+        """The bounds of the bulk run that it is part of; None: a single call."""
         self._key = key
         """What to send; None if it is to be asked for, before each attempt."""
         self._known = NO_KEY
@@ -73,13 +78,15 @@ class Call(Generic[In, Out]):
         self._began_at = time.time()
         self._deadline = core.clock.time() + settings.total_timeout
         self._attempts = 0
+        self._free_attempts = 0
+        """Those of bulk work that ended in 429, which count for nothing."""
+        self._waited = 0.0
+        """Seconds that bulk work has waited for the service's rate limit."""
         self._maybe_done = False
         """Whether an earlier attempt may have done the work."""
 
     async def run(self) -> Out:
         """Make the call; raises an `OpenRouterError` that chains nothing."""
-        if self._core.paused_until:
-            await self._wait_out_pause()
         try:
             result = await self._attempt()
         except AttemptError as failure:
@@ -87,15 +94,21 @@ class Call(Generic[In, Out]):
         else:
             self._core.budget.give_back()
             return result
-        if self._should_retry(failed, self._attempts):
+        wait = self._wait_before_next(failed)
+        if wait is not None:
             try:
-                return await self._repeat_after(failed)
+                return await self._repeat(failed, wait)
             except AttemptError as failure:
                 failed = failure
         raise self._error_for(failed)
 
     async def _attempt(self) -> Out:
         """Make one attempt; raises `AttemptError`."""
+        pacer = self._core.pacer
+        if self._throttle is not None or pacer.active:
+            await self._await_turn()
+        if self._throttle is not None:
+            self._throttle.requests += 1
         self._attempts += 1
         began = self._clock.time()
         try:
@@ -104,10 +117,62 @@ class Call(Generic[In, Out]):
         except AttemptError as failure:
             error = failure.error
             self._report(error.status_code or type(error), began, failure.reply)
-            self._learn_from(failure)
+            self._learn_from(failure, began)
             raise
+        pacer.accepted(began)
         self._report(reply.status, began, reply)
         return result
+
+    async def _await_turn(self) -> None:
+        """Wait until the bulk run's rate and the client's pace allow one more request.
+
+        Bulk work waits one request at a time, so that single calls get their turns in between,
+        and its waits take nothing from its `total_timeout`.
+        """
+        began = self._clock.time()
+        gate: AbstractAsyncContextManager[object] = nullcontext()
+        if self._throttle is not None:
+            gate = self._core.pacer.bulk_gate
+            with suppress(TimeoutError), Deadline(self._core.deadlines, math.inf):
+                await self._throttle.begin_request()
+            self._deadline += self._clock.time() - began
+        if self._core.pacer.active and self._settings.retries.strategy != "none":
+            began = self._clock.time()
+            async with gate:
+                await self._take_slot(began)
+            if self._throttle is not None:
+                self._add_wait(self._clock.time() - began)
+
+    async def _take_slot(self, queued: float) -> None:
+        """Wait for a slot of the client's pace, or fail at once if there is none soon enough."""
+        core, throttle = self._core, self._throttle
+        pacer = core.pacer
+        while pacer.active and not core.transport.closed:
+            now = self._clock.time()
+            patience = self._time_left()
+            if throttle is not None:
+                patience = throttle.max_wait - self._waited - (now - queued)
+            slot = pacer.reserve(patience)
+            if slot is None:
+                raise self._no_room(pacer.paused_until - now)
+            wait = slot - self._clock.time()
+            if wait <= 0:
+                return
+            if throttle is not None:
+                await throttle.tell(pacer)
+            await self._sleep(wait)
+            if pacer.still_holds(slot):
+                return
+
+    def _no_room(self, pause: float) -> TooManyRequestsResponseError:
+        limit = "this call's deadline" if self._throttle is None else "max_wait is over"
+        return TooManyRequestsResponseError(
+            f"not sent: the service's rate limit leaves no room until {limit}",
+            operation=self._operation.name,
+            attempts=self._attempts,
+            status_code=HTTPStatus.TOO_MANY_REQUESTS.value,
+            retry_after=max(pause, 0.0),
+        )
 
     async def _exchange(self) -> Reply:
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
@@ -171,72 +236,96 @@ class Call(Generic[In, Out]):
             error = ClientClosedError("the client was closed during the call")
         return AttemptError(error, condition, reply)
 
-    def _learn_from(self, failure: AttemptError) -> None:
+    def _learn_from(self, failure: AttemptError, began: float) -> None:
+        failure.verdict = verdict(failure, self._operation.retry, self._settings.retries)
         self._maybe_done = self._maybe_done or failure.may_have_arrived
-        asked = failure.error.retry_after
-        if failure.condition is Condition.THROTTLED and asked is not None:
-            self._core.pause(min(asked, self._settings.retries.max_retry_after))
+        if failure.condition is Condition.THROTTLED:
+            asked = failure.error.retry_after or 0.0
+            self._core.pacer.throttled(began, min(asked, self._longest_pause))
+            self._free_attempts += self._throttle is not None
+        elif failure.reply is not None:
+            self._core.pacer.accepted(began)
 
-    async def _repeat_after(self, first: AttemptError) -> Out:
-        return await drive(
-            self._attempt,
-            first,
-            wait=self._wait,
-            should_retry=self._should_retry,
-            may_wait=self._may_wait,
-            sleep=self._sleep,
-        )
+    @property
+    def _longest_pause(self) -> float:
+        """The longest `Retry-After` to wait out, in seconds."""
+        if self._throttle is not None:
+            return self._throttle.max_wait
+        return self._settings.retries.max_retry_after
+
+    async def _repeat(self, first: AttemptError, wait: float) -> Out:
+        """Make more attempts, by tenacity, while that is safe; raises the last `AttemptError`."""
+        import tenacity  # costs 20 ms, and most processes never retry
+
+        failed, seconds = first, wait
+
+        def is_repeated(error: BaseException) -> bool:
+            nonlocal failed, seconds
+            if not isinstance(error, AttemptError):
+                return False
+            next_wait = self._wait_before_next(error)
+            failed, seconds = error, next_wait or 0.0
+            return next_wait is not None
+
+        async def sleep(_: float) -> None:
+            await self._back_off(failed, seconds)
+
+        await sleep(wait)
+        return await tenacity.AsyncRetrying(
+            sleep=sleep,
+            retry=tenacity.retry_if_exception(is_repeated),
+            reraise=True,
+        )(self._attempt)
+
+    async def _back_off(self, failure: AttemptError, seconds: float) -> None:
+        """Wait before the next attempt; what bulk work waits after a 429 is not its own time."""
+        if self._throttle is None or failure.condition is not Condition.THROTTLED:
+            await self._sleep(seconds)
+            return
+        began = self._clock.time()
+        await self._throttle.tell(self._core.pacer)
+        await self._sleep(seconds)
+        self._add_wait(self._clock.time() - began)
+
+    def _add_wait(self, seconds: float) -> None:
+        """Note how long bulk work had to wait for the service's rate limit."""
+        self._waited += seconds
+        self._deadline += seconds
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, or go on when the client is closed: the next attempt says so."""
-        with suppress(TimeoutError), Deadline(self._core.deadlines, self._time_left()):
+        with suppress(TimeoutError), Deadline(self._core.deadlines, math.inf):
             await self._clock.sleep(seconds)
 
-    def _should_retry(self, failure: AttemptError, attempts: int) -> bool:
-        if self._core.transport.closed:
-            return False
+    def _wait_before_next(self, failure: AttemptError) -> float | None:  # noqa: PLR0911  # a reason each
+        """Return the seconds until the next attempt; None if there is none."""
+        if self._core.transport.closed or failure.verdict not in _AGAIN:
+            return None
         retries = self._settings.retries
-        decision = verdict(failure, self._operation.retry, retries)
-        most = _TWICE if decision is Verdict.ONCE_MORE else retries.max_attempts
-        return decision in _AGAIN and attempts < min(most, retries.max_attempts)
-
-    def _wait(self, failure: AttemptError, attempts: int) -> float:
-        """Give the seconds until the next attempt: what the service asked for, or longer."""
-        pause = self._core.paused_until - self._clock.time()
-        asked = failure.error.retry_after or 0.0
-        return max(back_off(self._settings.retries, attempts, self._clock), asked, pause)
-
-    def _may_wait(self, failure: AttemptError, seconds: float) -> bool:
-        """Refuse a wait that is too long, would cross the deadline, or is not in the budget."""
-        if (failure.error.retry_after or 0.0) > self._settings.retries.max_retry_after:
-            return False
-        if seconds >= self._time_left():
-            return False
+        most = _TWICE if failure.verdict is Verdict.ONCE_MORE else retries.max_attempts
+        counted = self._attempts - self._free_attempts
+        if counted >= min(most, retries.max_attempts):
+            return None
+        asked = failure.error.retry_after
+        throttled = failure.condition is Condition.THROTTLED
+        number = self._attempts if throttled and asked is None else max(1, counted)
+        pause = self._core.pacer.paused_until - self._clock.time()
+        wait = max(back_off(retries, number, self._clock), asked or 0.0, pause)
+        if throttled and self._throttle is not None:
+            return wait if self._waited + wait <= self._throttle.max_wait else None
+        if (asked or 0.0) > retries.max_retry_after or wait >= self._time_left():
+            return None
+        if throttled and asked is not None:
+            return wait  # the service said when to come back, and is obeyed
         if not self._core.budget.take(failure.condition):
             failure.error.message += "; not repeated: the client's retry budget is empty"
-            return False
-        return True
-
-    async def _wait_out_pause(self) -> None:
-        """Wait while the service wants nobody to call, or fail at once if that takes too long."""
-        if self._settings.retries.strategy == "none":
-            return
-        core = self._core
-        while not core.transport.closed and (seconds := core.paused_until - self._clock.time()) > 0:
-            if seconds >= self._time_left():
-                raise TooManyRequestsResponseError(
-                    "not sent: the service asked to wait until after this call's deadline",
-                    operation=self._operation.name,
-                    status_code=HTTPStatus.TOO_MANY_REQUESTS.value,
-                    retry_after=seconds,
-                )
-            await self._sleep(seconds)
+            return None
+        return wait
 
     def _error_for(self, failure: AttemptError) -> OpenRouterError:
         """Finish the error that the caller will see."""
         error = failure.error
-        decision = verdict(failure, self._operation.retry, self._settings.retries)
-        if decision is Verdict.AMBIGUOUS:
+        if failure.verdict is Verdict.AMBIGUOUS:
             given = cast("CreateKeys", self._given)
             error = ambiguous_class(error)(
                 f"{error.message}; whether a key was made is unknown",

@@ -12,6 +12,7 @@ from openrouter_async._call import Call
 from openrouter_async._deadlines import Deadlines
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions
+from openrouter_async._pacing import Pacer, Throttle
 from openrouter_async._retry import Clock, RetryBudget, SystemClock
 from openrouter_async._settings import Settings, checked_key
 from openrouter_async.errors import (
@@ -45,7 +46,18 @@ class Caller(Protocol):
 
 
 class Client(Caller, Protocol):
-    """What work of several steps needs beside that: a clock, and calls with another key."""
+    """What work of several steps needs beside that: a clock, another key, a bulk run's bounds."""
+
+    def call(
+        self,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+        *,
+        throttle: Throttle | None = None,
+    ) -> Coroutine[Any, Any, Out]:
+        """Carry out one operation, as a part of a bulk run where there is a `throttle`."""
+        ...
 
     @property
     def clock(self) -> Clock:
@@ -87,8 +99,8 @@ class Core:
         self.on_attempt = on_attempt
         self.clock: Clock = clock or SystemClock()
         self.budget = RetryBudget()
-        self.paused_until = 0.0
-        """On the clock: until when the service asked everybody to wait."""
+        self.pacer = Pacer(self.clock.time)
+        """How fast requests may begin; made anew for each loop."""
         self._clients = 0
 
     def join(self) -> None:
@@ -105,14 +117,17 @@ class Core:
         operation: Operation[In, Out],
         given: In,
         settings: Settings,
+        *,
         key: Secret | None = None,
+        throttle: Throttle | None = None,
     ) -> Coroutine[Any, Any, Out]:
         """Begin a call, with another key than the client's where one is given.
 
         Raises what `enter` does, and `InvalidRequestError`.
         """
         self.enter()
-        return Call(self, operation, given, settings, key or self._fixed_key).run()
+        key = key or self._fixed_key
+        return Call(self, operation, given, settings, key=key, throttle=throttle).run()
 
     def enter(self) -> None:
         """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
@@ -121,7 +136,7 @@ class Core:
         if self.transport.bind(asyncio.get_running_loop()):
             self.slots = asyncio.Semaphore(self._max_connections)
             self.deadlines = Deadlines(asyncio.get_running_loop())
-            self.paused_until = 0.0
+            self.pacer = Pacer(self.clock.time)
 
     async def close(self) -> None:
         """End the calls under way and close all connections; a second time does nothing.
@@ -147,10 +162,6 @@ class Core:
         if key is None:
             raise ConfigurationError("the api_key function must give a str or Secret")
         return checked_key(key)
-
-    def pause(self, seconds: float) -> None:
-        """Hold back new calls, since the service said so."""
-        self.paused_until = max(self.paused_until, self.clock.time() + seconds)
 
     def tell(
         self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float

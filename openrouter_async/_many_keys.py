@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Unpack
 
-from openrouter_async._options import CallOptions
+from openrouter_async._options import MAX_WAIT, CallOptions, OnWait
+from openrouter_async._pacing import Throttle
 
 if TYPE_CHECKING:  # bulk_changes costs 10 ms, and most processes never need it
     from openrouter_async._core import Client
@@ -25,6 +26,9 @@ class ManyKeys:
         *,
         sink: SinkFactory,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -39,6 +43,11 @@ class ManyKeys:
             keys: The parameters of `create` for each key, such as `{"name": "acme", "limit": 5}`.
             sink: Gives the sink of one key; it is told the key's parameters and its `index`.
             concurrency: How many keys may be under way at once.
+            rate: How many requests a second may begin, retries included; needs the extra `audit`.
+                None: no bound of yours, only what the service allows.
+            max_wait: Seconds that each request may wait for the service's rate limit, in all;
+                after that it fails with `TooManyRequestsResponseError`.
+            on_wait: Called with a `Waiting` whenever the service slows the run down.
             dry_run: Send nothing; the outcomes say what would be done.
             progress: Called with each outcome, how many there are and how many there will be.
             outcomes_file: A file (NDJSON, 0600) that outcomes are added to as they come. What it
@@ -53,8 +62,11 @@ class ManyKeys:
         """
         from openrouter_async.bulk_changes import BulkRun, _carry, _items
 
+        client = Throttle(
+            self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
+        )
         carrier = _carry.Carrier(
-            client=self._caller,
+            client=client,
             options=options,
             dry_run=dry_run,
             sink=sink,
@@ -63,7 +75,6 @@ class ManyKeys:
         return BulkRun(
             carrier,
             _items.creates(keys),
-            concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
         )
@@ -73,6 +84,9 @@ class ManyKeys:
         changes: Iterable[Mapping[str, Any]],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -83,6 +97,9 @@ class ManyKeys:
         Args:
             changes: The parameters of `update` for each key, such as `{"hash": …, "limit": 5}`.
             concurrency: As for `create_many`.
+            rate: As for `create_many`.
+            max_wait: As for `create_many`.
+            on_wait: As for `create_many`.
             dry_run: Only read the keys; the outcomes say as `widens` what a key may do then and
                 may not do now.
             progress: As for `create_many`.
@@ -96,11 +113,13 @@ class ManyKeys:
         """
         from openrouter_async.bulk_changes import BulkRun, _carry, _items
 
-        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
+        client = Throttle(
+            self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
+        )
+        carrier = _carry.Carrier(client=client, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
             _items.updates(changes),
-            concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
         )
@@ -110,6 +129,9 @@ class ManyKeys:
         hashes: Iterable[str],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -121,11 +143,13 @@ class ManyKeys:
         """
         from openrouter_async.bulk_changes import Action, BulkRun, _carry, _items
 
-        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
+        client = Throttle(
+            self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
+        )
+        carrier = _carry.Carrier(client=client, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
             _items.of_hashes(Action.DISABLE, hashes),
-            concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
         )
@@ -135,6 +159,9 @@ class ManyKeys:
         hashes: Iterable[str],
         *,
         concurrency: int = 10,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         dry_run: bool = False,
         progress: ChangeProgress | None = None,
         outcomes_file: str | os.PathLike[str] | None = None,
@@ -145,6 +172,9 @@ class ManyKeys:
         Args:
             hashes: The keys' hashes; one that stands there twice is deleted once.
             concurrency: As for `create_many`.
+            rate: As for `create_many`.
+            max_wait: As for `create_many`.
+            on_wait: As for `create_many`.
             dry_run: Only read the keys.
             progress: As for `create_many`.
             outcomes_file: As for `create_many`.
@@ -157,11 +187,13 @@ class ManyKeys:
         """
         from openrouter_async.bulk_changes import Action, BulkRun, _carry, _items
 
-        carrier = _carry.Carrier(client=self._caller, options=options, dry_run=dry_run)
+        client = Throttle(
+            self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
+        )
+        carrier = _carry.Carrier(client=client, options=options, dry_run=dry_run)
         return BulkRun(
             carrier,
             _items.of_hashes(Action.DELETE, hashes),
-            concurrency=concurrency,
             progress=progress,
             outcomes_file=outcomes_file,
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal, TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, TypeAlias, TypedDict
 
 import attrs
 
@@ -88,3 +88,22 @@ class CallOptions(TypedDict, total=False):
     total_timeout: float | None
     server_url: str | None
     http_headers: Mapping[str, str] | None
+
+
+@attrs.frozen(kw_only=True)
+class Waiting:
+    """Why bulk work waits: told to `on_wait` whenever the service slows it down."""
+
+    seconds: float
+    """How long nothing is sent; 0 if requests only begin more slowly from now on."""
+    rate: float
+    """How many requests a second begin after that."""
+    reason: str
+    """One sentence for a person."""
+
+
+OnWait: TypeAlias = Callable[[Waiting], object]
+"""Told why bulk work waits; what it returns or raises changes nothing."""
+
+MAX_WAIT: Final = 600.0
+"""Seconds that a request of bulk work waits for the service's rate limit by default, in all."""

@@ -1,7 +1,4 @@
-"""The retry table, and what shares its costs: a budget of retries and a pause on 429.
-
-tenacity drives the loop; a call that succeeds at once never gets here.
-"""
+"""The retry table, and the budget that all retries of a client share."""
 
 from __future__ import annotations
 
@@ -9,19 +6,14 @@ import asyncio
 import enum
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from openrouter_async._operations import RetryClass
 from openrouter_async._options import RetryConfig
 from openrouter_async._replies import Reply, is_cut
 from openrouter_async.errors import OpenRouterError
-
-if TYPE_CHECKING:
-    import tenacity
-
-T = TypeVar("T")
 
 
 class Condition(enum.Enum):
@@ -118,6 +110,8 @@ class AttemptError(Exception):
         self.error = error
         self.condition = condition
         self.reply = reply
+        self.verdict = Verdict.FAIL
+        """What the table says; known once the attempt is over."""
 
     @property
     def may_have_arrived(self) -> bool:
@@ -197,48 +191,3 @@ def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:
     except OverflowError:
         bound = config.max_interval
     return clock.jitter(min(bound, config.max_interval))
-
-
-async def drive(
-    attempt: Callable[[], Awaitable[T]],
-    first: AttemptError,
-    *,
-    should_retry: Callable[[AttemptError, int], bool],
-    wait: Callable[[AttemptError, int], float],
-    may_wait: Callable[[AttemptError, float], bool],
-    sleep: Callable[[float], Awaitable[None]],
-) -> T:
-    """Go on after a first failure, by tenacity; raises the last `AttemptError`.
-
-    `should_retry` and `wait` get the failure and the number of attempts so far; `may_wait` gets
-    the wait that they led to, and has the last word.
-    """
-    import tenacity  # costs 20 ms, and most processes never retry
-
-    pending: AttemptError | None = first
-
-    async def next_attempt() -> T:
-        nonlocal pending
-        if pending is not None:
-            failure, pending = pending, None
-            raise failure
-        return await attempt()
-
-    def failed(state: tenacity.RetryCallState) -> AttemptError:
-        outcome = state.outcome
-        failure = outcome.exception() if outcome else None
-        assert isinstance(failure, AttemptError)  # noqa: S101  # the predicate lets nothing else pass
-        return failure
-
-    return await tenacity.AsyncRetrying(
-        sleep=sleep,
-        retry=tenacity.retry_if_exception_type(AttemptError),
-        wait=lambda state: wait(failed(state), state.attempt_number),
-        stop=lambda state: (
-            not (
-                should_retry(failed(state), state.attempt_number)
-                and may_wait(failed(state), state.upcoming_sleep)
-            )
-        ),
-        reraise=True,
-    )(next_attempt)

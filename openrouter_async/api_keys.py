@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
 
-from openrouter_async import _checks
 from openrouter_async._many_keys import ManyKeys
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import (
@@ -30,7 +29,8 @@ from openrouter_async._operations import (
     OneKey,
     UpdateKeys,
 )
-from openrouter_async._options import CallOptions
+from openrouter_async._options import MAX_WAIT, CallOptions, OnWait
+from openrouter_async._pacing import Throttle
 from openrouter_async._safe_keys import SafeKeys, wrapped
 from openrouter_async.models import (
     CreateKeysResponse,
@@ -108,8 +108,8 @@ class APIKeys(SafeKeys, ManyKeys):
             include_expired=include_expired,
             workspace_id=workspace_id,
         )
-        _checks.at_least_one("concurrency", concurrency)
-        return KeyWalk(self._caller, given, options, lenient=lenient, window=lambda: concurrency)
+        throttle = Throttle(self._caller, concurrency=concurrency)
+        return KeyWalk(throttle, given, options, lenient=lenient, window=lambda: concurrency)
 
     async def create(
         self,
@@ -176,16 +176,25 @@ class APIKeys(SafeKeys, ManyKeys):
         hashes: Iterable[str],
         *,
         concurrency: int = 16,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         progress: KeyProgress | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[KeyOutcome]:
         """Get many keys by their hashes, with one outcome for each, in order.
 
-        A key that is gone or cannot be read is an outcome, not an error.
+        A key that is gone or cannot be read is an outcome, not an error. The service's rate limit
+        slows the run down and fails no key.
 
         Args:
             hashes: Hashes, not the keys themselves; one may be there twice.
             concurrency: How many requests may be under way at once.
+            rate: How many requests a second may begin, retries included; needs the extra `audit`.
+                None: no bound of yours, only what the service allows.
+            max_wait: Seconds that each request may wait for the service's rate limit, in all;
+                after that it fails with `TooManyRequestsResponseError`.
+            on_wait: Called with a `Waiting` whenever the service slows the run down.
             progress: Called with each outcome as it comes, how many there are by now, and how many
                 there will be.
             **options: See `CallOptions`; they apply to each request.
@@ -196,9 +205,10 @@ class APIKeys(SafeKeys, ManyKeys):
         """
         from openrouter_async.bulk import get_many
 
-        return await get_many(
-            self._caller, hashes, concurrency=concurrency, progress=progress, options=options
+        throttle = Throttle(
+            self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
         )
+        return await get_many(throttle, hashes, progress=progress, options=options)
 
     async def update(
         self,

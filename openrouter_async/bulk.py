@@ -25,6 +25,7 @@ from openrouter_async.models import APIKey
 
 if TYPE_CHECKING:
     from openrouter_async._core import Caller
+    from openrouter_async._pacing import Throttle
 
 _LOG: Final = logging.getLogger("openrouter_async")
 
@@ -62,16 +63,15 @@ FOR_THE_CALLER: Final = (
 
 
 async def get_many(
-    caller: Caller,
+    throttle: Throttle,
     hashes: Iterable[str],
     *,
-    concurrency: int,
     progress: KeyProgress | None,
     options: CallOptions,
 ) -> list[KeyOutcome]:
     """Get keys by their hashes; see `client.api_keys.get_many`."""
     wanted = _checked_hashes(hashes)
-    workers = min(_checks.at_least_one("concurrency", concurrency), len(wanted))
+    workers = min(throttle.concurrency, len(wanted))
     if progress is not None and not callable(progress):
         raise ConfigurationError("progress must be callable")
     outcomes: dict[int, KeyOutcome] = {}
@@ -79,7 +79,7 @@ async def get_many(
 
     async def work() -> None:
         for number, hash in rest:
-            outcomes[number] = await _get(caller, hash, options)
+            outcomes[number] = await _get(throttle, hash, options)
             _tell(progress, outcomes[number], len(outcomes), len(wanted))
 
     await _run_all([asyncio.create_task(work()) for _ in range(workers)])

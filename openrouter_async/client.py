@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._options import MAX_WAIT, CallOptions, RetryConfig
 from openrouter_async._settings import (
     DEFAULT_SERVER_URL,
     Settings,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from openrouter_async._core import Core, KeySource, OnAttempt
     from openrouter_async._operations import Operation
+    from openrouter_async._pacing import Throttle
     from openrouter_async._retry import Clock
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
@@ -152,11 +153,19 @@ class AsyncOpenRouter:
         self.workspaces = Workspaces(self)
 
     def call(
-        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
+        self,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+        *,
+        throttle: Throttle | None = None,
     ) -> Coroutine[Any, Any, Out]:
-        """Carry out one row of the operation table; what every method does."""
+        """Carry out one row of the operation table; what every method does.
+
+        A `throttle` makes the call a part of a bulk run.
+        """
         settings = self._settings.override(options) if options else self._settings
-        return self._core.call(operation, given, settings)
+        return self._core.call(operation, given, settings, throttle=throttle)
 
     def call_as(
         self,
@@ -167,7 +176,7 @@ class AsyncOpenRouter:
     ) -> Coroutine[Any, Any, Out]:
         """Carry out one row with another key: a rotation asks a new key whether it works."""
         settings = self._settings.override(options) if options else self._settings
-        return self._core.call(operation, given, settings, checked_key(key))
+        return self._core.call(operation, given, settings, key=checked_key(key))
 
     @property
     def clock(self) -> Clock:
@@ -181,6 +190,7 @@ class AsyncOpenRouter:
         policy: Policy | str | os.PathLike[str] | None = None,
         concurrency: int = 16,
         rate: float | None = None,
+        max_wait: float = MAX_WAIT,
         registry: Registry | None = None,
         progress: Progress | None = None,
         now: datetime | None = None,
@@ -197,7 +207,10 @@ class AsyncOpenRouter:
             policy: Which rules run, and how: a `Policy`, or the path of a TOML file. None: all
                 built-in rules.
             concurrency: How many requests may be under way at once.
-            rate: How many requests may begin each second; needs the extra `audit`. None: no bound.
+            rate: How many requests a second may begin, retries included; needs the extra `audit`.
+                None: no bound of yours, only what the service allows.
+            max_wait: Seconds that each request may wait for the service's rate limit, in all: 429
+                slows an audit down, and fails it only after that.
             registry: The hashes that should be there: a file's path (one a line), or the hashes.
             progress: Called with an `AuditProgress` after every page.
             now: What the rules go by, aware. None: the present.
@@ -217,6 +230,7 @@ class AsyncOpenRouter:
             policy=policy,
             concurrency=concurrency,
             rate=rate,
+            max_wait=max_wait,
             registry=registry,
             progress=progress,
             now=now,

@@ -20,7 +20,7 @@ from openrouter_async import api_keys, paging, workspaces
 from openrouter_async._blocking_keys import BlockingManyKeys, BlockingSafeKeys, Run
 from openrouter_async._core import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import CallOptions, RetryConfig
+from openrouter_async._options import MAX_WAIT, CallOptions, OnWait, RetryConfig
 from openrouter_async._portal import Portal
 from openrouter_async._safe_keys import wrapped
 from openrouter_async.client import AsyncOpenRouter, key_source
@@ -123,6 +123,7 @@ class OpenRouter:
         policy: Policy | str | os.PathLike[str] | None = None,
         concurrency: int = 16,
         rate: float | None = None,
+        max_wait: float = MAX_WAIT,
         registry: Registry | None = None,
         progress: Progress | None = None,
         now: datetime | None = None,
@@ -138,6 +139,7 @@ class OpenRouter:
                 policy=policy,
                 concurrency=concurrency,
                 rate=rate,
+                max_wait=max_wait,
                 registry=registry,
                 progress=progress,
                 now=now,
@@ -267,12 +269,23 @@ class APIKeys(BlockingSafeKeys, BlockingManyKeys):
         hashes: Iterable[str],
         *,
         concurrency: int = 16,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
         progress: KeyProgress | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[KeyOutcome]:
         """Get many keys by their hashes, with one outcome for each, in order."""
         return self._run(
-            self._keys.get_many(hashes, concurrency=concurrency, progress=progress, **options)
+            self._keys.get_many(
+                hashes,
+                concurrency=concurrency,
+                rate=rate,
+                max_wait=max_wait,
+                on_wait=on_wait,
+                progress=progress,
+                **options,
+            )
         )
 
     def update(

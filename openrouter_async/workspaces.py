@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Unpack
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import LIST_WORKSPACES, ListWorkspaces
 from openrouter_async._options import CallOptions
+from openrouter_async._pacing import Throttle
 from openrouter_async.models import ListWorkspacesResponse
 from openrouter_async.paging import WorkspaceWalk
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller
+    from openrouter_async._core import Client
 
 
 class Workspaces:
     """The workspaces of an account."""
 
-    def __init__(self, caller: Caller) -> None:
+    def __init__(self, caller: Client) -> None:
         self._caller = caller
 
     async def list(
@@ -44,4 +45,4 @@ class Workspaces:
 
         Raises `PagingError` when a page brings nothing new. Options apply to each page.
         """
-        return WorkspaceWalk(self._caller, options)
+        return WorkspaceWalk(Throttle(self._caller, concurrency=1), options)

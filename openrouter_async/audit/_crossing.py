@@ -11,8 +11,8 @@ import attrs
 from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import ListKeys
 from openrouter_async._options import CallOptions
+from openrouter_async._pacing import Throttle
 from openrouter_async._pages import cancel_from_anywhere
-from openrouter_async.audit._throttle import Throttle
 from openrouter_async.bulk import FOR_THE_CALLER
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.models import APIKey

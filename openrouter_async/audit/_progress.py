@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 import attrs
 
+from openrouter_async._options import Waiting
+
 
 @attrs.frozen(kw_only=True)
 class AuditProgress:
@@ -21,6 +23,8 @@ class AuditProgress:
     workspaces_done: int
     workspaces: int
     seconds: float
+    waiting: Waiting | None = None
+    """Why the audit slows down just now: the service's rate limit; None: it does not."""
 
 
 Progress: TypeAlias = Callable[[AuditProgress], object]

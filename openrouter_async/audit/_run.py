@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Unpack
 import attrs
 
 from openrouter_async._operations import CURRENT, Nothing
-from openrouter_async._options import CallOptions
+from openrouter_async._options import MAX_WAIT, CallOptions, Waiting
+from openrouter_async._pacing import Throttle
 from openrouter_async.audit._crossing import Branch, Crossing, cancel
 from openrouter_async.audit._ledger import Ledger
 from openrouter_async.audit._notices import (
@@ -29,14 +30,13 @@ from openrouter_async.audit._progress import AuditProgress, Progress
 from openrouter_async.audit._registry import Registry, read_registry
 from openrouter_async.audit._report import AuditFailure, AuditReport
 from openrouter_async.audit._scope import WorkspaceNames, chosen, find_workspaces, names_from
-from openrouter_async.audit._throttle import Throttle
 from openrouter_async.audit._totals import Totals
 from openrouter_async.errors import ConfigurationError, OpenRouterError
 from openrouter_async.models import APIKey
 from openrouter_async.paging import Walk
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller
+    from openrouter_async._core import Caller, Client
 
 _LOG: Final = logging.getLogger("openrouter_async")
 
@@ -58,12 +58,13 @@ class AuditRun(Walk[APIKey]):
 
     def __init__(
         self,
-        caller: Caller,
+        caller: Client,
         *,
         workspaces: WorkspaceNames | None = None,
         policy: Policy | str | os.PathLike[str] | None = None,
         concurrency: int = 16,
         rate: float | None = None,
+        max_wait: float = MAX_WAIT,
         registry: Registry | None = None,
         progress: Progress | None = None,
         now: datetime | None = None,
@@ -79,7 +80,8 @@ class AuditRun(Walk[APIKey]):
             workspaces: Ids, slugs or names. None: all.
             policy: A `Policy`, or the path of a TOML file.
             concurrency: Requests at once.
-            rate: Requests a second.
+            rate: Requests a second, retries included.
+            max_wait: Seconds that each request may wait for the service's rate limit.
             registry: Hashes that should be there, or a file of them.
             progress: Told after every page.
             now: What rules go by. None: the present.
@@ -104,7 +106,9 @@ class AuditRun(Walk[APIKey]):
         self.now = now.astimezone(UTC) if now else self.started
         self._began = time.monotonic()
         self._wanted = names_from(workspaces)
-        self._throttle = Throttle(caller, concurrency, rate)
+        self._throttle = Throttle(
+            caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=self._tell
+        )
         self._progress = progress
         self._options = options
         self._keep = keep
@@ -260,7 +264,7 @@ class AuditRun(Walk[APIKey]):
     def _time(self) -> tuple[datetime, float]:
         return datetime.now(UTC), time.monotonic() - self._began
 
-    def _tell(self) -> None:
+    def _tell(self, waiting: Waiting | None = None) -> None:
         """Tell the caller's function of the progress; what it raises must not change anything."""
         if self._progress is None:
             return
@@ -273,6 +277,7 @@ class AuditRun(Walk[APIKey]):
             workspaces_done=sum(branch.done for branch in branches),
             workspaces=len(branches),
             seconds=self._time()[1],
+            waiting=waiting,
         )
         try:
             self._progress(progress)

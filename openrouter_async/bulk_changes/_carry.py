@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import attrs
 
-from openrouter_async._core import Client
 from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import DELETE, GET, UPDATE, CreateKeys, OneKey
 from openrouter_async._options import CallOptions
+from openrouter_async._pacing import Throttle
 from openrouter_async.bulk import FOR_THE_CALLER
 from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
 from openrouter_async.bulk_changes._widening import widened_by
@@ -33,7 +33,7 @@ SinkFactory: TypeAlias = Callable[[Mapping[str, Any]], AnySink]
 class Carrier:
     """Does items, one at a time for each slot."""
 
-    client: Client
+    client: Throttle
     options: CallOptions
     dry_run: bool
     sink: SinkFactory | None = None

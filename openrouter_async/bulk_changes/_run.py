@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
-from openrouter_async import _checks
 from openrouter_async.bulk_changes import _record
 from openrouter_async.bulk_changes._carry import Carrier
 from openrouter_async.bulk_changes._outcomes import ChangeProgress, Item, Outcome, Status
@@ -33,7 +32,6 @@ class BulkRun:
         carrier: Carrier,
         items: Iterable[Item],
         *,
-        concurrency: int,
         progress: ChangeProgress | None,
         outcomes_file: str | os.PathLike[str] | None,
     ) -> None:
@@ -42,7 +40,6 @@ class BulkRun:
             raise ConfigurationError("progress must be callable")
         self._carrier = carrier
         self._items = list(items)
-        self._concurrency = _checks.at_least_one("concurrency", concurrency)
         self._progress = progress
         self._file = None if carrier.dry_run else outcomes_file
         self._outcomes: dict[int, Outcome] = {}
@@ -81,7 +78,7 @@ class BulkRun:
         with ExitStack() as stack:
             record = stack.enter_context(_record.opened(self._file)) if self._file else None
             rest = iter(self._items)
-            workers = min(self._concurrency, len(self._items))
+            workers = min(self._carrier.client.concurrency, len(self._items))
             tasks = [asyncio.create_task(self._work(rest, record)) for _ in range(workers)]
             try:
                 await asyncio.gather(*tasks)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 import attrs
 import typer
 
+from openrouter_async._options import Waiting
 from openrouter_async.bulk_changes import Action, BulkRun, Outcome, Status
 from openrouter_async.cli._exits import CommandError, Exit
 from openrouter_async.cli._groups import command
@@ -54,6 +55,10 @@ class How:
         ),
     ] = None
     concurrency: Annotated[int, typer.Option(help="Keys at once.", metavar="N", min=1)] = 10
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Requests a second at most, retries included.", metavar="N"),
+    ] = None
     ndjson: Annotated[
         bool, typer.Option("--ndjson", metavar="", help="Write outcomes as JSON, one a line.")
     ] = False
@@ -111,6 +116,8 @@ def _run(
     keys = client.api_keys
     common: dict[str, Any] = {
         "concurrency": how.concurrency,
+        "rate": how.rate,
+        "on_wait": _tell_wait if wants_motion() else None,
         "dry_run": how.dry_run,
         "progress": _progress if wants_motion() else None,
         "outcomes_file": how.resume,
@@ -147,6 +154,11 @@ def _sinks(spec: str, items: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[s
 
 def _progress(_: Outcome, now: int, of: int) -> None:
     sys.stderr.write(f"\r{now}/{of}" + ("\n" if now == of else ""))
+    sys.stderr.flush()
+
+
+def _tell_wait(waiting: Waiting) -> None:
+    sys.stderr.write(f"\rwaiting: {waiting.reason}\n")
     sys.stderr.flush()
 
 

@@ -40,6 +40,8 @@ def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] 
         def tell(now: AuditProgress) -> None:
             spaces = f"{now.workspaces_done}/{now.workspaces or '?'} workspaces"
             text = f"{count(now.keys, 'key')}, {count(now.pages, 'page')}, {spaces}"
+            if now.waiting is not None:
+                text = f"{text}; {now.waiting.reason}"
             progress.update(
                 task, description=text, total=now.workspaces, completed=now.workspaces_done
             )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from openrouter_async._checks import instant
-from openrouter_async._core import Client
+from openrouter_async._core import Caller
 from openrouter_async._operations import CREATE, CreateKeys, compose
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
@@ -46,7 +46,7 @@ _LOG: Final = logging.getLogger("openrouter_async")
 
 
 async def provision(
-    client: Client,
+    client: Caller,
     given: CreateKeys,
     sink: AnySink,
     journal_dir: str | os.PathLike[str] | None,
@@ -120,7 +120,7 @@ class Work:
         self.journal = journal
         self.sink = sink
 
-    async def ask(self, client: Client, given: CreateKeys, options: CallOptions) -> ProvisionedKey:
+    async def ask(self, client: Caller, given: CreateKeys, options: CallOptions) -> ProvisionedKey:
         """Take steps 2 and 3; a definite refusal leaves nothing behind, a doubt the journal."""
         try:
             answer = await client.call(CREATE, given, options)

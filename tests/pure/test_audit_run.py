@@ -240,7 +240,7 @@ async def test_a_closed_client_is_nobodys_fault(operation: str) -> None:
 async def test_an_unknown_option() -> None:
     """It is a `TypeError`, as everywhere."""
 
-    async def call(*_: Any) -> Any:
+    async def call(*_: Any, **__: Any) -> Any:
         raise TypeError("unexpected keyword argument 'timeuot'")
 
     account = Account(one=10)

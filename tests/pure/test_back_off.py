@@ -1,8 +1,7 @@
-"""How long a call waits, what all calls of a client may spend on retries, and the loop itself."""
+"""How long a call waits, and what all calls of a client may spend on retries."""
 
 import random
 import sys
-from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -10,15 +9,13 @@ from hypothesis import strategies as st
 from pure.samples import FUZZ
 from support.clock import FakeClock
 
-from openrouter_async import OpenRouterError, RetryConfig
+from openrouter_async import RetryConfig
 from openrouter_async._retry import (
-    AttemptError,
     Condition,
     RetryBudget,
     SendError,
     SystemClock,
     back_off,
-    drive,
 )
 
 
@@ -150,124 +147,3 @@ def test_a_send_error_names_its_row() -> None:
     """What the wire raises has a condition and a sentence."""
     error = SendError(Condition.REFUSED, "cannot connect")
     assert (error.condition, str(error)) == (Condition.REFUSED, "cannot connect")
-
-
-class Attempts:
-    """Attempts with given outcomes, and a record of what `drive` asked."""
-
-    def __init__(self, *outcomes: AttemptError | str) -> None:
-        self.outcomes = list(outcomes)
-        self.clock = FakeClock()
-        self.asked: list[tuple[str, object, float]] = []
-
-    async def attempt(self) -> str:
-        """Succeed or fail as planned."""
-        outcome = self.outcomes.pop(0)
-        if isinstance(outcome, AttemptError):
-            raise outcome
-        return outcome
-
-    async def drive(
-        self,
-        first: AttemptError,
-        *,
-        most: int = 3,
-        may_wait: Callable[[float], bool] = lambda _: True,
-    ) -> str:
-        """Go on after the first failure; waits are the attempt's number in seconds."""
-
-        def should_retry(failure: AttemptError, attempts: int) -> bool:
-            self.asked.append(("retry", failure, attempts))
-            return attempts < most
-
-        def wait(failure: AttemptError, attempts: int) -> float:
-            self.asked.append(("wait", failure, attempts))
-            return float(attempts)
-
-        def may(failure: AttemptError, seconds: float) -> bool:
-            self.asked.append(("may", failure, seconds))
-            return may_wait(seconds)
-
-        return await drive(
-            self.attempt,
-            first,
-            should_retry=should_retry,
-            wait=wait,
-            may_wait=may,
-            sleep=self.clock.sleep,
-        )
-
-
-def failures(number: int) -> list[AttemptError]:
-    """So many failures, each its own."""
-    return [AttemptError(OpenRouterError(f"no {i}"), FAILED) for i in range(number)]
-
-
-async def test_success_after_a_wait() -> None:
-    """The first failure counts as an attempt that was made: the next one comes after its wait."""
-    (first,) = failures(1)
-    attempts = Attempts("done")
-    assert await attempts.drive(first) == "done"
-    assert attempts.clock.sleeps == [1.0]
-    assert ("retry", first, 1) in attempts.asked
-    assert ("may", first, 1.0) in attempts.asked
-
-
-async def test_every_failure_is_asked_about() -> None:
-    """Each wait follows the failure before it and the number of attempts so far."""
-    first, second, third = failures(3)
-    attempts = Attempts(second, third, "done")
-    assert await attempts.drive(first, most=4) == "done"
-    assert attempts.clock.sleeps == [1.0, 2.0, 3.0]
-    assert [a for a in attempts.asked if a[0] == "may"] == [
-        ("may", first, 1.0),
-        ("may", second, 2.0),
-        ("may", third, 3.0),
-    ]
-
-
-async def test_the_last_failure_is_raised() -> None:
-    """When attempts are used up it is that failure itself, not one of tenacity's."""
-    first, second, third = failures(3)
-    attempts = Attempts(second, third, "never reached")
-    with pytest.raises(AttemptError) as caught:
-        await attempts.drive(first)
-    assert caught.value is third
-    assert attempts.clock.sleeps == [1.0, 2.0]
-
-
-async def test_a_wait_that_may_not_be_ends_it() -> None:
-    """A wait that is too long is not begun: the failure before it is raised at once."""
-    first, second = failures(2)
-    attempts = Attempts(second, "never reached")
-    with pytest.raises(AttemptError) as caught:
-        await attempts.drive(first, may_wait=lambda seconds: seconds < 2)
-    assert caught.value is second
-    assert attempts.clock.sleeps == [1.0]
-    assert attempts.outcomes == ["never reached"]
-
-
-async def test_no_wait_is_asked_for_without_a_retry() -> None:
-    """`may_wait`, which pays from the budget, is only asked when there would be a retry."""
-    (first,) = failures(1)
-    attempts = Attempts()
-    with pytest.raises(AttemptError):
-        await attempts.drive(first, most=1)
-    assert "may" not in [asked for asked, _, _ in attempts.asked]
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, OSError, OpenRouterError])
-async def test_nothing_else_is_repeated(error: type[BaseException]) -> None:
-    """Interruptions, and errors that are no failed attempt, pass at once."""
-    raised = error()
-
-    async def attempt() -> str:
-        raise raised
-
-    attempts = Attempts()
-    attempts.attempt = attempt  # type: ignore[method-assign]
-    (first,) = failures(1)
-    with pytest.raises(error) as caught:
-        await attempts.drive(first)
-    assert caught.value is raised
-    assert attempts.clock.sleeps == [1.0]

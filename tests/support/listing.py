@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from openrouter_async import OMITTED, APIKey, OpenRouterError, ResponseValidationError
+from openrouter_async._pacing import Throttle
 from openrouter_async.models import (
     GetCurrentKeyData,
     GetCurrentKeyResponse,
@@ -101,7 +102,7 @@ class ChangingList:
         """The hashes of keys that were there all the time."""
         return {key.hash for key in self.rows} & set(self.original)
 
-    async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+    async def call(self, operation: Any, given: Any, options: Any = None, **_: Any) -> Any:
         """Answer a request for a page."""
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -147,8 +148,12 @@ class Account:
         self.under_way = 0
         self.most_under_way = 0
 
-    async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+    async def call(
+        self, operation: Any, given: Any, options: Any = None, *, throttle: Throttle | None = None
+    ) -> Any:
         """Answer a request."""
+        if throttle is not None:
+            throttle.requests += 1
         self.calls.append((operation.name, given))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)

@@ -204,7 +204,7 @@ async def test_nothing_is_sent_during_the_pause(client_for: ClientFor) -> None:
     async with ScriptedServer(pause, default=GET.ok()) as server:
         client = client_for(server)
         first = asyncio.create_task(GET(client))
-        await server.until(lambda: client._core.paused_until > 0)
+        await server.until(lambda: client._core.pacer.paused_until > 0)
         await asyncio.gather(first, *(GET(client) for _ in range(20)))
     asked, *others = [request.at for request in server.requests]
     assert len(others) == 21

@@ -85,12 +85,12 @@ async def test_requests_at_once_are_bounded(client_for: ClientFor, concurrency: 
         under_way, most = 0, 0
         call = client.call
 
-        async def counted(*args: Any) -> Any:
+        async def counted(*args: Any, **options: Any) -> Any:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
             try:
-                return await call(*args)
+                return await call(*args, **options)
             finally:
                 under_way -= 1
 

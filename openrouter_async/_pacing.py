@@ -1,0 +1,254 @@
+"""How fast requests may begin: the pace that a client learns from 429, and a bulk run's own bounds.
+
+An ordinary rate limit is no failure: work that makes many requests slows down and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from openrouter_async import _checks
+from openrouter_async._operations import Operation
+from openrouter_async._options import MAX_WAIT, CallOptions, OnWait, Waiting
+from openrouter_async.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+    from openrouter_async._core import Client
+    from openrouter_async._retry import Clock
+
+_LOG: Final = logging.getLogger("openrouter_async")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Pacer:
+    """The pace of all requests of one client, learned from the service's 429.
+
+    Requests take turns in a leaky bucket: each takes the next slot, and slots are `1 / rate`
+    seconds apart, so that those who waited do not come back all at once. The rate follows CUBIC
+    congestion control (RFC 9438): a 429 sets it to a part of what the service was seen to allow,
+    from where it grows back slowly to that limit, and then faster beyond it. The limit is taken to
+    be the geometric mean of the rate at the 429 and of the mean rate since the 429 before. After
+    a first 429 it is what was accepted in the last second.
+
+    Without a 429 there is no pace: `active` is False, and a request pays for one look at it.
+    """
+
+    DECREASE: Final = 0.85
+    """Which part of the rate that the service allows is used after a 429."""
+    PLATEAU: Final = 10.0
+    """Seconds after which the rate is back at the limit; fewer if little is known of it."""
+    FIRST_RATE: Final = 20.0
+    """Requests a second, the least to try after a first 429."""
+    SLOWEST: Final = 1 / 60
+    """Requests a second: not even a service that accepts nothing is given up."""
+    FASTEST: Final = 1_000.0
+    """Requests a second: what is faster needs no pace."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        self.active = False
+        """Whether requests have to take turns."""
+        self.events = 0
+        """How many times the service had to slow this client down."""
+        self.paused_until = 0.0
+        """Until when the service asked everybody to wait, on the clock."""
+        self.bulk_gate = asyncio.Lock()
+        """Held by the one request of bulk work that waits for a slot; single calls pass by it."""
+        self._time = time
+        self._latest = 0.0
+        self._limit = self.FIRST_RATE
+        """What the service is thought to allow, in requests a second."""
+        self._evidence = 0
+        """How many accepted requests that rests on; 0: it is a guess."""
+        self._next_slot = 0.0
+        self._last_event = 0.0
+        self._accepted = 0
+        """Requests accepted since the last event."""
+        self._idle = False
+        """Whether slots were left unused since the last event, so that nothing was measured."""
+        self._recent: deque[float] = deque(maxlen=256)
+        """When the last accepted requests began."""
+
+    def now(self) -> float:
+        """Return the time; start afresh if the clock was set back, as in a test."""
+        now = self._time()
+        if now < self._latest:
+            self.active = False
+            self.paused_until = self._next_slot = self._last_event = 0.0
+            self._recent.clear()
+        self._latest = now
+        return now
+
+    def accepted(self, began: float) -> None:
+        """Count a request that the service did not refuse to serve."""
+        self._recent.append(began)
+        self._accepted += 1
+
+    def throttled(self, began: float, pause: float) -> None:
+        """Slow down after a 429, and send nothing for `pause` seconds.
+
+        Requests that began before the last slowing down tell nothing new about the rate.
+        """
+        now = self.now()
+        if not self.active or began > self._last_event:
+            self._learn(now)
+            self.active = True
+            self.events += 1
+            self._last_event = now
+            self._next_slot = 0.0
+            self._accepted = 0
+            self._idle = False
+        self.paused_until = max(self.paused_until, now + pause)
+
+    def _learn(self, now: float) -> None:
+        """Estimate the limit, and note how many requests the estimate rests on."""
+        elapsed = now - self._last_event
+        if not self.active or self._idle or elapsed <= 0:
+            recent = sum(1 for began in self._recent if began > now - 1.0)
+            self._limit = max(recent, self.FIRST_RATE)
+            self._evidence = recent if recent >= self.FIRST_RATE else 0
+            return
+        mean = (self._accepted + 0.5) / elapsed  # a part of one more request was left
+        if not self._accepted:
+            mean = self._limit / 2
+        elif self._evidence:
+            # A service that allows bursts was used less than it allows, and more at the end.
+            mean = math.sqrt(mean * self.rate(now))
+        self._limit = max(mean, self.SLOWEST)
+        self._evidence = self._accepted
+
+    def rate(self, when: float) -> float:
+        """Return how many requests a second may begin at `when`."""
+        seconds = max(0.0, when - max(self.paused_until, self._last_event))
+        plateau = min(max(self._evidence, 1), self.PLATEAU)
+        growth = (1 - self.DECREASE) / plateau**3
+        return self._limit * (1 + growth * (seconds - plateau) ** 3)
+
+    def reserve(self, most: float) -> float | None:
+        """Take the next slot and return when it begins; None, and take none, if that is too late.
+
+        `most` is the greatest number of seconds to wait for it. Whoever waited has to look whether
+        the slot `still_holds`, and take another one if not.
+        """
+        now = self.now()
+        free = max(self._next_slot, self.paused_until)
+        slot = max(now, free)
+        rate = self.rate(slot)
+        if rate >= self.FASTEST:
+            self.active = False
+        if slot - now > most:
+            return None
+        if now - free > 1 / rate:
+            self._idle = True
+        self._next_slot = slot + 1 / rate
+        return slot
+
+    def still_holds(self, slot: float) -> bool:
+        """Return whether no 429 has come since that asks to wait beyond the slot."""
+        return self.paused_until <= slot
+
+
+class Throttle:
+    """A client within the bounds of one bulk run: `concurrency` calls at once, `rate` requests.
+
+    Its calls outlast the service's rate limit: 429 costs them neither an attempt nor a part of
+    the retry budget, and waiting for the pace none of their `total_timeout`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        concurrency: int,
+        rate: float | None = None,
+        max_wait: float = MAX_WAIT,
+        on_wait: OnWait | None = None,
+    ) -> None:
+        """Check the bounds; raises `ConfigurationError`.
+
+        Args:
+            client: What makes the calls.
+            concurrency: How many calls may be under way at once.
+            rate: How many requests a second may begin, retries included; needs the extra `audit`.
+                None: no bound.
+            max_wait: Seconds that each request may wait for the service's rate limit, in all.
+            on_wait: Told whenever the service slows the run down.
+
+        """
+        self.concurrency = _checks.at_least_one("concurrency", concurrency)
+        self.max_wait = _checked_wait(max_wait)
+        self.requests = 0
+        """How many requests were begun, retries included."""
+        self.sharers = 1
+        """How many walks share the bound."""
+        if on_wait is not None and not callable(on_wait):
+            raise ConfigurationError("on_wait must be callable")
+        self._on_wait = on_wait
+        self._client = client
+        self._slots = asyncio.Semaphore(concurrency)
+        self._limiter = None if rate is None else _limiter(rate)
+        self._told = 0
+
+    @property
+    def clock(self) -> Clock:
+        """The client's clock."""
+        return self._client.clock
+
+    def share(self) -> int:
+        """Return how many calls one of the sharers should make at once: all at the same pace."""
+        return -(-self.concurrency // max(1, self.sharers))
+
+    async def call(
+        self,
+        operation: Operation[In, Out],
+        given: In,
+        options: CallOptions | None = None,
+    ) -> Out:
+        """Make one call when it is its turn."""
+        async with self._slots:
+            return await self._client.call(operation, given, options, throttle=self)
+
+    async def begin_request(self) -> None:
+        """Wait until the run's own `rate` allows one more request."""
+        if self._limiter is not None:
+            await self._limiter.acquire()
+
+    async def tell(self, pacer: Pacer) -> None:
+        """Tell the run's observer, once for each time that the service slows the client down."""
+        if self._on_wait is None or pacer.events == self._told:
+            return
+        self._told = pacer.events
+        seconds = max(0.0, pacer.paused_until - pacer.now())
+        rate = pacer.rate(pacer.paused_until)
+        asked = f"asked to wait {seconds:.3g} s; then" if seconds else "answered 429;"
+        reason = f"the service {asked} about {rate:.2g} requests a second"
+        try:
+            self._on_wait(Waiting(seconds=seconds, rate=rate, reason=reason))
+        except Exception as error:  # noqa: BLE001  # an observer must not break the work
+            _LOG.warning("on_wait raised %s", type(error).__name__)
+
+
+def _checked_wait(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+        raise ConfigurationError("max_wait must be a finite number of seconds of at least 0")
+    return float(value)
+
+
+def _limiter(rate: float) -> AsyncLimiter:
+    number = isinstance(rate, (int, float)) and not isinstance(rate, bool)
+    if not number or not 0 < rate < math.inf:
+        raise ConfigurationError("rate must be a number of requests per second above 0")
+    try:
+        from aiolimiter import AsyncLimiter
+    except ModuleNotFoundError:
+        pass
+    else:
+        return AsyncLimiter(1, 1 / rate)  # one at a time: no burst at the beginning
+    raise ConfigurationError("rate needs the extra: pip install 'openrouter_async[audit]'")
