@@ -41,10 +41,12 @@ class Pacer:
     Without a 429 there is no pace: `active` is False, and a request pays for one look at it.
     """
 
-    DECREASE: Final = 0.85
+    DECREASE: Final = 0.9
     """Which part of the rate that the service allows is used after a 429."""
-    PLATEAU: Final = 10.0
+    PLATEAU: Final = 15.0
     """Seconds after which the rate is back at the limit; fewer if little is known of it."""
+    CATCH_UP: Final = 4.0
+    """How much faster than the rate requests begin that make up for a pause."""
     FIRST_RATE: Final = 20.0
     """Requests a second, the least to try after a first 429."""
     SLOWEST: Final = 1 / 60
@@ -68,6 +70,12 @@ class Pacer:
         self._evidence = 0
         """How many accepted requests that rests on; 0: it is a guess."""
         self._next_slot = 0.0
+        self._granted = 0.0
+        """How many requests may make up for the last pause, in which the service saved them up."""
+        self._credit = 0.0
+        """How many of those have not begun yet."""
+        self._saves_up = True
+        """Whether the service does save up; one that allows no bursts does not."""
         self._last_event = 0.0
         self._accepted = 0
         """Requests accepted since the last event."""
@@ -103,6 +111,7 @@ class Pacer:
             self.events += 1
             self._last_event = now
             self._next_slot = 0.0
+            self._granted = self._credit = self._saved_up(pause)
             self._accepted = 0
             self._idle = False
         self.paused_until = max(self.paused_until, now + pause)
@@ -110,10 +119,13 @@ class Pacer:
     def _learn(self, now: float) -> None:
         """Estimate the limit, and note how many requests the estimate rests on."""
         elapsed = now - self._last_event
+        if self.active and self._evidence and self._accepted < self._granted:
+            self._saves_up = False
         if not self.active or self._idle or elapsed <= 0:
             recent = sum(1 for began in self._recent if began > now - 1.0)
             self._limit = max(recent, self.FIRST_RATE)
             self._evidence = recent if recent >= self.FIRST_RATE else 0
+            self._accepted = recent
             return
         mean = (self._accepted + 0.5) / elapsed  # a part of one more request was left
         if not self._accepted:
@@ -123,6 +135,10 @@ class Pacer:
             mean = math.sqrt(mean * self.rate(now))
         self._limit = max(mean, self.SLOWEST)
         self._evidence = self._accepted
+
+    def _saved_up(self, pause: float) -> float:
+        """Return how many requests may make up for a pause."""
+        return min(pause * self.DECREASE * self._limit, self._accepted) if self._saves_up else 0.0
 
     def rate(self, when: float) -> float:
         """Return how many requests a second may begin at `when`."""
@@ -147,7 +163,11 @@ class Pacer:
             return None
         if now - free > 1 / rate:
             self._idle = True
-        self._next_slot = slot + 1 / rate
+        step = 1 / rate
+        if self._credit >= 1:
+            self._credit -= 1
+            step /= self.CATCH_UP
+        self._next_slot = slot + step
         return slot
 
     def still_holds(self, slot: float) -> bool:

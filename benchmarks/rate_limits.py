@@ -1,0 +1,128 @@
+"""`python -m benchmarks.rate_limits`: what bulk work and audits make of a service's rate limit.
+
+Each run has a sandbox of its own that allows so many requests a second, in bursts of one second's,
+and answers 429 with an honest `Retry-After` in whole seconds beyond that. "Ideal" is the time that
+the limit allows for the requests that were needed. All runs go on side by side, so that the whole
+takes as long as the slowest: 1,000 keys at 2 requests a second are 8 minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from openrouter_async import AsyncOpenRouter
+from openrouter_async.bulk import KeyState
+from openrouter_async.bulk_changes import Status
+from openrouter_async.sandbox import Sandbox
+
+GRACE = 2.0
+"""Seconds in which the client finds out that there is a limit."""
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What came of one run."""
+
+    work: str
+    rate: float
+    requests: int
+    """Those that the service did not refuse."""
+    seconds: float
+    refused: int
+    """429s, and of those the ones of requests that came after the grace."""
+    refused_late: int
+    late: int
+    """All requests after the grace."""
+    failed: int
+    complete: bool
+
+    @property
+    def ideal(self) -> float:
+        """Seconds that the limit allows: one second's requests at once, the others in turn."""
+        return max(0.0, (self.requests - self.rate) / self.rate)
+
+
+async def get_many(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
+    """Get all keys; return how many failed, and whether none is missing."""
+    outcomes = await client.api_keys.get_many([key.hash for key in box.keys])
+    return sum(outcome.state is not KeyState.FOUND for outcome in outcomes), True
+
+
+async def disable_many(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
+    """Disable all keys."""
+    outcomes = await client.api_keys.disable_many([key.hash for key in box.keys])
+    done = all(key.disabled for key in box.keys)
+    return sum(outcome.status is not Status.OK for outcome in outcomes), done
+
+
+async def audit(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
+    """Audit all workspaces."""
+    report = await client.audit()
+    return len(report.errors), report.complete and len(report.keys) == len(box.keys)
+
+
+WORK: dict[str, tuple[Callable[[AsyncOpenRouter, Sandbox], Awaitable[tuple[int, bool]]], int]] = {
+    "get_many": (get_many, 1),
+    "disable_many": (disable_many, 1),
+    "audit": (audit, 3),
+}
+"""What is done, and how many times `--keys` it is done with."""
+
+
+async def measure(work: str, rate: float, keys: int) -> Result:
+    """Do one piece of work within one limit."""
+    function, factor = WORK[work]
+    async with (
+        Sandbox(keys=keys * factor - 1, requests_per_second=rate) as box,
+        AsyncOpenRouter(box.management_key, server_url=box.url) as client,
+    ):
+        began = time.monotonic()
+        task = asyncio.ensure_future(function(client, box))
+        await asyncio.wait([task], timeout=GRACE)
+        early = box.requests
+        failed, complete = await task
+        seconds = time.monotonic() - began
+        requests = box.requests
+    refused = sum(request.status == 429 for request in requests)
+    refused_early = sum(request.status == 429 for request in early)
+    return Result(
+        work=work,
+        rate=rate,
+        requests=len(requests) - refused,
+        seconds=seconds,
+        refused=refused,
+        refused_late=refused - refused_early,
+        late=len(requests) - len(early),
+        failed=failed,
+        complete=complete,
+    )
+
+
+async def main() -> None:
+    """Measure everything at once, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=1_000, help="an audit has three times as many")
+    parser.add_argument("--rates", type=float, nargs="+", default=[2, 5, 20, 50], metavar="N")
+    given = parser.parse_args()
+    runs = [measure(work, rate, given.keys) for work in WORK for rate in given.rates]
+    results = await asyncio.gather(*runs)
+    print("| work | requests/s | requests | ideal, s | measured, s | ratio | 429s | "
+          f"429s after {GRACE:g} s | failed | complete |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for each in results:
+        ratio = f"{each.seconds / each.ideal:.2f}" if each.ideal >= 1 else "-"
+        late = f"{each.refused_late} ({each.refused_late / max(1, each.late):.1%})"
+        print(
+            f"| {each.work} | {each.rate:g} | {each.requests} | {each.ideal:.1f} | "
+            f"{each.seconds:.1f} | {ratio} | {each.refused} | {late} | {each.failed} | "
+            f"{'yes' if each.complete else 'NO'} |"
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
