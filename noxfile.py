@@ -1,24 +1,28 @@
-"""Every check of the project: `nox --list` names them, plain `nox` runs all but the benchmark."""
+"""Every check of the project: `nox --list` names them.
+
+Plain `nox` is what everybody runs before a commit: style, types, and the tests with the Python
+that runs nox. `nox -t matrix` is the rest of what CI runs: every supported Python, the lowest
+dependencies, slow tests, thousands of generated examples, and coverage.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
-# The Python that runs nox is tested too: on a machine with only a newer one, that is all there is.
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python that runs nox, which may be the only one on this machine, and a newer one."""
 
 nox.needs_version = ">=2025.2.9"
-nox.options.sessions = ["lint", "types", "tests", "minimum", "readme", "interop"]
-nox.options.default_venv_backend = "virtualenv"  # the same road on every machine
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.default_venv_backend = "uv|virtualenv"  # uv where it is there, being faster
 nox.options.reuse_existing_virtualenvs = True
 nox.options.download_python = "never"
-nox.options.error_on_missing_interpreters = False  # skipped by name, even where CI is set
+nox.options.error_on_missing_interpreters = False  # skipped by name; `.ci/run` does not have that
 
 
 def select_pyenv_versions() -> None:
@@ -37,12 +41,20 @@ select_pyenv_versions()
 def install(session: nox.Session, *requirements: str, group: str) -> None:
     """Install the package as a wheel, which pip builds afresh, and one dependency group."""
     groups = nox.project.dependency_groups(PROJECT, group)
-    session.install(".[all]", *requirements, *groups)
+    rebuild = ["--reinstall-package", "openrouter_async"] if session.venv_backend == "uv" else []
+    session.install(*rebuild, ".[all]", *requirements, *groups)
 
 
-def run_without_checkout(session: nox.Session, *command: str, **env: str) -> None:
-    """Run with the checkout off `sys.path`, so that the installed wheel is what is tested."""
-    session.run(*command, *session.posargs, env={"PYTHONSAFEPATH": "1", **env})
+def run_tests(session: nox.Session, *arguments: str) -> None:
+    """Test the wheel on all cores, with the checkout off `sys.path`."""
+    command = ["pytest", "--numprocesses=auto", *arguments, *session.posargs]
+    session.run(*command, env={"PYTHONSAFEPATH": "1"})
+
+
+FULL = ("--hypothesis-profile=full",)
+QUICK = ("-m", "not slow")
+APART = ("--ignore=tests/readme", "--ignore=tests/interop")
+"""Folders of tests that need packages beyond the lowest dependencies."""
 
 
 @nox.session
@@ -61,21 +73,21 @@ def types(session: nox.Session) -> None:
     session.run("pyright")
 
 
-# Two folders of tests need packages of their own and have sessions of their own.
-APART = ("--ignore=tests/readme", "--ignore=tests/interop")
-
-
-@nox.session(python=list(dict.fromkeys([*PYTHONS, HERE])))
+@nox.session
 def tests(session: nox.Session) -> None:
-    """Test the wheel with branch coverage."""
-    install(session, group="test")
-    env = {"COVERAGE_FILE": str(Path(session.virtualenv.location, "coverage"))}
-    run_without_checkout(session, "coverage", "run", "-m", "pytest", *APART, **env)
-    if not session.posargs:  # a part of the tests covers a part of the code
-        session.run("coverage", "report", env=env)
+    """Test with the Python that runs nox: everything but slow tests."""
+    install(session, group="all-tests")
+    run_tests(session, *QUICK)
 
 
-@nox.session(python=PYTHONS[0])
+@nox.session(python=list(dict.fromkeys([*PYTHONS, HERE])), tags=["matrix"])
+def matrix(session: nox.Session) -> None:
+    """Test with every supported Python, slow tests included."""
+    install(session, group="all-tests")
+    run_tests(session)
+
+
+@nox.session(python=PYTHONS[0], tags=["matrix"])
 def minimum(session: nox.Session) -> None:
     """Test with the lowest versions of the dependencies that pyproject allows."""
     project = PROJECT["project"]
@@ -83,21 +95,14 @@ def minimum(session: nox.Session) -> None:
     chosen = (bound for name in extras if name != "all" for bound in extras[name])
     lower_bounds = list(dict.fromkeys([*project["dependencies"], *chosen]))
     install(session, *(bound.replace(">=", "==") for bound in lower_bounds), group="test")
-    run_without_checkout(session, "pytest", *APART)
+    run_tests(session, *QUICK, *APART)
 
 
-@nox.session
-def readme(session: nox.Session) -> None:
-    """Run every code block of the README."""
-    install(session, group="readme")
-    run_without_checkout(session, "pytest", "tests/readme")
-
-
-@nox.session
-def interop(session: nox.Session) -> None:
-    """Let the official SDK and the official examples talk to the sandbox."""
-    install(session, group="interop")
-    run_without_checkout(session, "pytest", "tests/interop")
+@nox.session(tags=["matrix"])
+def coverage(session: nox.Session) -> None:
+    """Test with branch coverage, which has a floor, and with many generated examples."""
+    install(session, group="all-tests")
+    run_tests(session, *QUICK, *FULL, "--cov", "--cov-report=term")
 
 
 @nox.session

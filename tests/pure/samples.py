@@ -4,15 +4,15 @@ import copy
 import json
 from typing import Any, Final
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from multidict import CIMultiDict
 
 from openrouter_async._replies import Reply
 
-FUZZ: Final = settings(
-    deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow]
-)
-"""For properties over generated input; without a deadline, since no test has a stopwatch."""
+FUZZ: Final = settings()
+"""For properties over generated input: what the chosen profile says."""
+MORE: Final = settings(max_examples=3 * FUZZ.max_examples)
+"""For the properties that most depends on."""
 
 KEY: Final = "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"
 """Has the shape of a key and opens nothing."""

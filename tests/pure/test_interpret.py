@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pure.checks import assert_sound
-from pure.samples import CREATED, CURRENT_KEYS, FUZZ, KEY, RECORD, as_json, reply
+from pure.samples import CREATED, CURRENT_KEYS, KEY, MORE, RECORD, as_json, reply
 
 from openrouter_async import OpenRouterError, ResponseValidationError, Secret, to_dict
 from openrouter_async._operations import LIST, OPERATIONS, Operation
@@ -34,7 +34,6 @@ HEADERS = st.dictionaries(
 )
 SUCCESSES = st.sampled_from([200, 201, 204, 206, 299])
 STATUSES = SUCCESSES | st.integers(100, 999)
-MORE = settings(FUZZ, max_examples=1000)
 
 
 def outcome(operation: Operation[Any, Any], answer: Reply) -> object:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from pure.samples import FUZZ, NOW, reply
+from pure.samples import FUZZ, MORE, NOW, reply
 
 from openrouter_async._replies import retry_after
 
@@ -140,7 +140,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(FUZZ, max_examples=2000)
+@MORE
 @given(
     st.text() | st.lists(WORDS).map(" ".join) | st.lists(WORDS).map("".join),
     st.text(st.characters(categories=["Nd"])) | st.text(),

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
-from pure.samples import FUZZ, KEY, OLD_RECORD, OVERSPENT, RECORD, USAGES, as_json, record
+from pure.samples import FUZZ, KEY, MORE, OLD_RECORD, OVERSPENT, RECORD, USAGES, as_json, record
 
 from openrouter_async import ResponseValidationError, _converter
 from openrouter_async._converter import decode
@@ -24,7 +24,6 @@ from openrouter_async.models import (
 
 FAST = [ListResponse, LenientListResponse, GetKeyResponse, UpdateKeysResponse, CreateKeysResponse]
 """The answers that have a fast road."""
-MORE = settings(FUZZ, max_examples=1000)
 _fast = _converter._fast
 
 
