@@ -326,5 +326,7 @@ def test_exit_is_clean(ending: str) -> None:
         capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     assert done.returncode == (1 if "1 / 0" in ending else 0)
-    assert done.stderr.count("\n") == 0 or done.stderr.endswith("division by zero\n")
+    # On a loaded machine asyncio tells in this mode which callbacks were slow.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+    assert not lines or lines[-1].endswith("division by zero")
     assert "Warning" not in done.stderr
