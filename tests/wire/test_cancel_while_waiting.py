@@ -11,7 +11,7 @@ from support.leaks import no_leaks
 from support.ports import mute_port, unconnectable_port
 from support.secrets import capture_logs
 from support.server import ScriptedServer
-from support.steps import delay, reply, stall_body, stall_head
+from support.steps import delay, hold, reply, stall_body, stall_head
 
 from openrouter_async import AmbiguousCreateError, APITimeoutError
 
@@ -34,7 +34,9 @@ async def cancelled(task: asyncio.Task[Any]) -> asyncio.CancelledError:
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_in_the_queue(call: Call, client_for: ClientFor) -> None:
     """Fault 23: whoever leaves the queue for a connection sent nothing, and holds nobody up."""
-    async with ScriptedServer(delay(0.05, GET.ok()), default=call.ok()) as server, no_leaks():
+    go_on = asyncio.Event()
+    first = hold(go_on, GET.ok())
+    async with ScriptedServer(first, default=call.ok()) as server, no_leaks():
         client = client_for(server, max_connections=1)
         holder = asyncio.ensure_future(GET(client))
         await server.arrived(1)
@@ -43,6 +45,7 @@ async def test_in_the_queue(call: Call, client_for: ClientFor) -> None:
         await asyncio.sleep(0)
         for task in leaving:
             assert notes(await cancelled(task)) == []
+        go_on.set()
         await asyncio.gather(holder, staying)
         await client.close()
     assert len(server.requests) == 2
