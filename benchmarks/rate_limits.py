@@ -2,8 +2,8 @@
 
 Each run has a sandbox of its own that allows so many requests a second, in bursts of one second's,
 and answers 429 with an honest `Retry-After` in whole seconds beyond that. "Ideal" is the time that
-the limit allows for the requests that were needed. Fast runs come one after another, slow ones go on
-side by side: 1,000 keys at 2 requests a second are 8 minutes.
+the limit allows for the requests that were needed. Fast runs come one after another, slow ones go
+on side by side: 1,000 keys at 2 requests a second are 8 minutes.
 """
 
 from __future__ import annotations
