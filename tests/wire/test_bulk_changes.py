@@ -364,7 +364,7 @@ async def test_a_create_that_was_begun_is_not_begun_again(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for key in box.keys:
         assert_not_leaked(box.inference_key(key.hash), file.read_text())
-    for line in file.read_text().splitlines():
+    for line in file.read_text().splitlines()[1:]:
         assert {"id", "index", "action", "subject", "status"} <= json.loads(line).keys()
 
 
@@ -378,13 +378,13 @@ async def test_a_damaged_file_of_outcomes(
     create = client.api_keys.create_many
     await create(keys, sink=to_files(tmp_path), concurrency=1, outcomes_file=file)
     lines = file.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 4
+    assert len(lines) == 5
     if damage == "cut":
         file.write_bytes(b"".join(lines)[:-10])
     elif damage == "flip":
-        file.write_bytes(b"".join(lines[:3]) + b"\xff" + lines[3][1:])
+        file.write_bytes(b"".join(lines[:4]) + b"\xff" + lines[4][1:])
     else:
-        file.write_bytes(b"".join(lines[:3]))
+        file.write_bytes(b"".join(lines[:4]))
     outcomes = await create(keys, sink=to_files(tmp_path), outcomes_file=file)
     assert statuses(outcomes) == ["skipped", "ambiguous"]
     assert done(box, "create") == 2
@@ -423,16 +423,22 @@ async def test_two_runs_with_one_file(
 async def test_a_file_that_fails_sends_nothing(
     box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be announced is not done."""
+    """What cannot be announced is not done; without the account's line nothing is."""
+    write = os.write
 
     def full(descriptor: int, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
+        if refused in data:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
 
+    refused = b""
     monkeypatch.setattr(os, "write", full)
+    with pytest.raises(ConfigurationError, match="outcomes_file .*: No space left"):
+        await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
+    refused = b"begun"
     outcomes = await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
-    monkeypatch.undo()
     assert statuses(outcomes) == ["failed"] * ITEMS
-    assert not box.requests
+    assert not done(box, "update")
 
 
 async def test_a_closed_client_stops_the_run(box: Sandbox, client: AsyncOpenRouter) -> None:
