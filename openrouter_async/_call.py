@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -195,15 +194,15 @@ class Call(Generic[In, Out]):
                         headers=settings.headers,
                         fresh_connection=self._is_create,
                     )
-        except TimeoutError:
+        except TimeoutError as error:
             if not deadline.expired:  # it is of the caller's own function for the key
+                self._note_whether_sent(error, attempt)
                 raise
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             failure = self._failure(APIConnectionError(str(error)), error.condition)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
-            if self._is_create and attempt.sent:
-                self._warn_of_lost_create(interruption)
+        except BaseException as interruption:
+            self._note_whether_sent(interruption, attempt)
             raise
         raise failure
 
@@ -363,6 +362,13 @@ class Call(Generic[In, Out]):
             request_id(reply, *self._secrets) if reply else None,
         )  # fmt: skip
         self._core.tell(name, attempt, outcome, seconds)
+
+    def _note_whether_sent(self, interruption: BaseException, attempt: Attempt) -> None:
+        """Let whoever keeps a journal of a create know whether there can be a key."""
+        if self._is_create:
+            vars(interruption)["sent"] = attempt.sent
+            if attempt.sent:
+                self._warn_of_lost_create(interruption)
 
     def _warn_of_lost_create(self, interruption: BaseException) -> None:
         moment = datetime.now(UTC).isoformat(timespec="seconds")

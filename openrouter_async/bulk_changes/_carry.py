@@ -33,7 +33,7 @@ from openrouter_async.errors import (
 )
 from openrouter_async.provisioning import AnySink, ProvisionedKey, Sink
 from openrouter_async.provisioning._journal import folder_at
-from openrouter_async.provisioning._provision import begin
+from openrouter_async.provisioning._provision import begin, never_sent
 from openrouter_async.provisioning._sinks import as_sink
 from openrouter_async.provisioning._unfinished import PROVISION
 from openrouter_async.secret import scrub
@@ -68,7 +68,10 @@ class Carrier:
         return {"server_url": self.client.server_url_for(self.options), name: value}
 
     async def carry_out(self, item: Item, *, again: bool) -> Outcome:
-        """Do an item; `again`: an earlier run may have done it. Errors become outcomes."""
+        """Do an item; `again`: an earlier run may have done it.
+
+        Errors become outcomes, also what a caller's function for the key raises.
+        """
         try:
             return await self._do(item, again=again)
         except FOR_THE_CALLER:
@@ -79,6 +82,10 @@ class Carrier:
             hash = getattr(error, "hash", None)
             facts = {"hash": hash} if hash else {}
             shown = error.with_traceback(None)
+        except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
+            unsure = item.action is Action.CREATE and item.index in self.sent
+            status = Status.AMBIGUOUS if unsure else Status.FAILED
+            return item.came_to(status, reason=_shown(error))
         return item.came_to(status, reason=str(shown), error=shown, **facts)
 
     async def _do(self, item: Item, *, again: bool) -> Outcome:
@@ -100,7 +107,12 @@ class Carrier:
         sink, folder = self._sink_for(item), folder_at(self.journal_dir)
         work = await begin(item.given, sink, folder, kind=PROVISION)
         self.sent.add(item.index)
-        return await work.complete(self.client, item.given, self.options)
+        try:
+            return await work.complete(self.client, item.given, self.options)
+        except BaseException as error:
+            if never_sent(error):
+                self.sent.discard(item.index)
+            raise
 
     def _sink_for(self, item: Item) -> Sink:
         """Ask the caller's function for the sink; raises `SinkError`, whatever that raises."""
@@ -114,8 +126,8 @@ class Carrier:
         try:
             return as_sink(self.sink({**told, "index": item.index}))
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
-            problem = f"{type(error).__name__}: {scrub(str(error))[:_LONGEST]}"
-        raise SinkError(f"no sink, {problem}; no key was made", operation=CREATE.name)
+            problem = _shown(error)
+        raise SinkError(f"sink: {problem}; no key was made", operation=CREATE.name)
 
     async def _delete(self, item: Item, *, again: bool) -> Outcome:
         try:
@@ -144,6 +156,10 @@ class Carrier:
 
 _LONGEST: Final = 200
 """Characters of a message that is not ours."""
+
+
+def _shown(error: Exception) -> str:
+    return f"{type(error).__name__}: {scrub(str(error))[:_LONGEST]}"
 
 
 def _may_be_done(action: Action, error: OpenRouterError) -> bool:

@@ -5,7 +5,7 @@
 2. The key is asked for.
 3. The plaintext goes into the journal.
 4. It goes to the sink: for files a temporary one, fsync, rename, fsync of the folder.
-5. The journal notes the delivery.
+5. What is in the file is read back and compared; the journal notes the delivery.
 6. The journal is removed.
 """
 
@@ -134,6 +134,9 @@ class Work:
             await run_to_end(self.abandon, patience=PATIENCE)
             raise
         except BaseException as interruption:
+            if never_sent(interruption):
+                await run_to_end(self.abandon, patience=PATIENCE)
+                raise
             interruption.add_note(f"the journal {self.journal.path} remembers the create")
             raise
         record = None if answer.problem else answer.data
@@ -180,6 +183,7 @@ class Work:
             waiting = await run_to_end(deliver, patience=PATIENCE)
             if waiting is not None:
                 await waiting
+            await run_to_end(partial(self.sink.read_back, key), patience=PATIENCE)
         except OSError as error:
             return _files.reason(error)
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
@@ -216,6 +220,11 @@ class Work:
         except OSError as error:
             path, why = self.journal.path, _files.reason(error)
             _LOG.warning("the journal %s, with a plaintext, cannot be removed: %s", path, why)
+
+
+def never_sent(interruption: BaseException) -> bool:
+    """Return whether a create that was ended by this is known never to have been sent."""
+    return vars(interruption).get("sent") is False
 
 
 _LONGEST: Final = 200
