@@ -38,7 +38,7 @@ class Record:
         self._writing = threading.Lock()
 
     def claim(self, account: Mapping[str, str]) -> None:
-        """Note the account, on the disk before anything is sent.
+        """Note the account, on the disk before a create is sent.
 
         Raises `ConfigurationError` if the file belongs to another one, or cannot be written.
         """
@@ -46,7 +46,6 @@ class Record:
         if self._account is None:
             try:
                 self._write({"account": account})
-                os.fsync(self._descriptor)
                 _files.sync_folder(self._path.parent)
             except OSError as error:
                 problem = _files.reason(error)

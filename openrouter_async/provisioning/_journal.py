@@ -64,11 +64,11 @@ def folder_at(given: str | os.PathLike[str] | None) -> Path:
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder at 0700 if it is not there; raises `OSError`."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _files.sync_folder(folder.parent)
+    """Make the folder, and those above it, at 0700 if they are not there; raises `OSError`."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o700, exist_ok=True)
+        _files.sync_folder(place.parent)
     refuse_foreign_folder(folder)
 
 
