@@ -433,7 +433,7 @@ async def test_a_file_that_fails_sends_nothing(
 
     refused = b""
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(ConfigurationError, match="outcomes_file .*: No space left"):
+    with pytest.raises(ConfigurationError, match=r"outcomes_file .*: No space left"):
         await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
     refused = b"begun"
     outcomes = await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
