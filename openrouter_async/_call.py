@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -90,6 +91,9 @@ class Call(Generic[In, Out]):
             result = await self._attempt()
         except AttemptError as failure:
             failed = failure
+        except asyncio.CancelledError as interruption:
+            self._note_that_nothing_is_sent(interruption)
+            raise
         else:
             self._core.budget.give_back()
             return result
@@ -99,6 +103,9 @@ class Call(Generic[In, Out]):
                 return await self._repeat(failed, wait)
             except AttemptError as failure:
                 failed = failure
+            except asyncio.CancelledError as interruption:
+                self._note_that_nothing_is_sent(interruption)
+                raise
         raise self._error_for(failed)
 
     async def _attempt(self) -> Out:
@@ -369,6 +376,11 @@ class Call(Generic[In, Out]):
             vars(interruption)["sent"] = attempt.sent
             if attempt.sent:
                 self._warn_of_lost_create(interruption)
+
+    def _note_that_nothing_is_sent(self, interruption: BaseException) -> None:
+        """Say so of a create that was interrupted while it waited; a refused one is repeated."""
+        if self._is_create:
+            vars(interruption).setdefault("sent", False)
 
     def _warn_of_lost_create(self, interruption: BaseException) -> None:
         moment = datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,8 +7,6 @@ locks by `flock`; elsewhere these steps are left out, and the rest is done.
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import contextvars
 import errno
 import os
 import stat
@@ -19,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from openrouter_async._threads import run_in_daemon_thread
 from openrouter_async.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -61,34 +60,28 @@ async def run_to_end(
             that comes after `patience`.
 
     """
-    running = _start(partial(contextvars.copy_context().run, work))
-    waiting = asyncio.wrap_future(running)
+    first = threading.Lock()
+    """Taken by what comes first: the end of the work, or a cancellation."""
+
+    def whole() -> T:
+        result = work()
+        if undo is not None and not first.acquire(blocking=False):
+            undo(result)
+        return result
+
+    running = run_in_daemon_thread(whole, name=_NAME)
     try:
-        return await asyncio.shield(waiting)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        if undo is not None:
-            waiting.cancel()
-            waiting = asyncio.wrap_future(_start(lambda: undo(running.result())))
-        await outlast(waiting, patience=patience)
-        waiting.cancel()  # what comes later must not be told to a loop that may be closed then
+        if undo is not None and not first.acquire(blocking=False):
+            await outlast(running)  # it has ended, and says so in a moment
+            running = run_in_daemon_thread(partial(undo, running.result()), name=_NAME)
+        await outlast(running, patience=patience)
+        running.cancel()  # nobody asks what comes later
         raise
 
 
-def _start(work: Callable[[], T]) -> concurrent.futures.Future[T]:
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001  # it is raised where it is waited for
-            future.set_exception(error)
-
-    try:
-        threading.Thread(target=run, daemon=True).start()
-    except RuntimeError:
-        run()
-    return future
+_NAME: Final = "openrouter_async files"
 
 
 async def outlast(*futures: asyncio.Future[Any], patience: float | None = None) -> None:
