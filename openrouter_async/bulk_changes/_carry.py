@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -58,14 +59,15 @@ class Carrier:
         """Ask which account the key belongs to.
 
         That is the organization, else the user who made the key; only where the service names
-        neither is it the key's masked label, which changes with the key.
+        neither is it a digest of the key's masked label, which changes with the key.
         """
         key = (await self.client.call(CURRENT, Nothing(), self.options)).data
-        known = {"organization_id": key.organization_id, "creator_user_id": key.creator_user_id}
-        name, value = next(
-            ((name, value) for name, value in known.items() if value), ("label", key.label)
-        )
-        return {"server_url": self.client.server_url_for(self.options), name: value}
+        account = {"server_url": self.client.server_url_for(self.options)}
+        if key.organization_id:
+            return {**account, "organization_id": key.organization_id}
+        if key.creator_user_id:
+            return {**account, "creator_user_id": key.creator_user_id}
+        return {**account, "key": hashlib.sha256(key.label.encode()).hexdigest()[:12]}
 
     async def carry_out(self, item: Item, *, again: bool) -> Outcome:
         """Do an item; `again`: an earlier run may have done it.
@@ -110,7 +112,7 @@ class Carrier:
         try:
             return await work.complete(self.client, item.given, self.options)
         except BaseException as error:
-            if never_sent(error):
+            if never_sent(error) or isinstance(error, FOR_THE_CALLER):
                 self.sent.discard(item.index)
             raise
 
