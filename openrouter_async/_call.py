@@ -91,6 +91,9 @@ class Call(Generic[In, Out]):
             result = await self._attempt()
         except AttemptError as failure:
             failed = failure
+        except asyncio.CancelledError as interruption:
+            self._note_that_nothing_is_sent(interruption)
+            raise
         else:
             self._core.budget.give_back()
             return result
@@ -100,6 +103,9 @@ class Call(Generic[In, Out]):
                 return await self._repeat(failed, wait)
             except AttemptError as failure:
                 failed = failure
+            except asyncio.CancelledError as interruption:
+                self._note_that_nothing_is_sent(interruption)
+                raise
         raise self._error_for(failed)
 
     async def _attempt(self) -> Out:
@@ -195,15 +201,15 @@ class Call(Generic[In, Out]):
                         headers=settings.headers,
                         fresh_connection=self._is_create,
                     )
-        except TimeoutError:
+        except TimeoutError as error:
             if not deadline.expired:  # it is of the caller's own function for the key
+                self._note_whether_sent(error, attempt)
                 raise
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             failure = self._failure(APIConnectionError(str(error)), error.condition)
-        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit) as interruption:
-            if self._is_create and attempt.sent:
-                self._warn_of_lost_create(interruption)
+        except BaseException as interruption:
+            self._note_whether_sent(interruption, attempt)
             raise
         raise failure
 
@@ -363,6 +369,18 @@ class Call(Generic[In, Out]):
             request_id(reply, *self._secrets) if reply else None,
         )  # fmt: skip
         self._core.tell(name, attempt, outcome, seconds)
+
+    def _note_whether_sent(self, interruption: BaseException, attempt: Attempt) -> None:
+        """Let whoever keeps a journal of a create know whether there can be a key."""
+        if self._is_create:
+            vars(interruption)["sent"] = attempt.sent
+            if attempt.sent:
+                self._warn_of_lost_create(interruption)
+
+    def _note_that_nothing_is_sent(self, interruption: BaseException) -> None:
+        """Say so of a create that was interrupted while it waited; a refused one is repeated."""
+        if self._is_create:
+            vars(interruption).setdefault("sent", False)
 
     def _warn_of_lost_create(self, interruption: BaseException) -> None:
         moment = datetime.now(UTC).isoformat(timespec="seconds")

@@ -64,6 +64,10 @@ class Client(Caller, Protocol):
         """Where time comes from, and how to wait."""
         ...
 
+    def server_url_for(self, options: CallOptions | None = None) -> str:
+        """Return the base URL that a call with these options goes to."""
+        ...
+
     def call_as(
         self,
         key: Secret,

@@ -221,6 +221,10 @@ class Throttle:
         """The client's clock."""
         return self._client.clock
 
+    def server_url_for(self, options: CallOptions | None = None) -> str:
+        """Return the base URL that a call with these options goes to."""
+        return self._client.server_url_for(options)
+
     def share(self) -> int:
         """Return how many calls one of the sharers should make at once: all at the same pace."""
         return -(-self.concurrency // max(1, self.sharers))

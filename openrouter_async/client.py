@@ -178,6 +178,11 @@ class AsyncOpenRouter:
         settings = self._settings.override(options) if options else self._settings
         return self._core.call(operation, given, settings, key=checked_key(key))
 
+    def server_url_for(self, options: CallOptions | None = None) -> str:
+        """Return the base URL that a call with these options goes to."""
+        settings = self._settings.override(options) if options else self._settings
+        return settings.base_url
+
     @property
     def clock(self) -> Clock:
         """Where the client's time comes from."""

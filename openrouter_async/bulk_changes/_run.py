@@ -13,18 +13,27 @@ from typing import Any, Final
 
 from openrouter_async.bulk_changes import _record
 from openrouter_async.bulk_changes._carry import Carrier
-from openrouter_async.bulk_changes._outcomes import ChangeProgress, Item, Outcome, Status
+from openrouter_async.bulk_changes._outcomes import (
+    Action,
+    ChangeProgress,
+    Item,
+    Outcome,
+    Status,
+)
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
 
 _LOG: Final = logging.getLogger("openrouter_async")
+_TO_COME_HOME: Final = 1.0
+"""Seconds; a blocking caller waits 2 s in all, and a sink may take its part of them."""
 
 
 class BulkRun:
     """Many changes: `outcomes = await run`. It begins when it is awaited, and runs once.
 
-    When it is cancelled, what is under way is given up within 2 s; `outcomes` then says what was
-    done, what may have been done and what was not tried.
+    When it is cancelled, or stops by an error that no single item is to blame for, creates that
+    were sent have a second to come home, and everything ends within 2 s; `outcomes` then says what
+    was done, what may have been done and what was not tried.
     """
 
     def __init__(
@@ -43,8 +52,8 @@ class BulkRun:
         self._progress = progress
         self._file = None if carrier.dry_run else outcomes_file
         self._outcomes: dict[int, Outcome] = {}
-        self._under_way: set[int] = set()
-        self._begun = False
+        self._under_way: dict[int, asyncio.Task[Any] | None] = {}
+        self._begun = self._stopping = False
 
     def __await__(self) -> Generator[Any, None, list[Outcome]]:
         return self.finish().__await__()
@@ -66,41 +75,64 @@ class BulkRun:
         return ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
 
     def _unknown(self, item: Item) -> Outcome:
-        if item.index in self._under_way:
+        if item.index in self._under_way and item.index in self._carrier.sent:
             return item.came_to(Status.AMBIGUOUS, reason="it was under way")
         return item.came_to(Status.SKIPPED, reason="not tried")
 
     async def finish(self) -> list[Outcome]:
-        """Do everything and give the outcomes in order; raises `ConfigurationError` before."""
+        """Do everything and return the outcomes in order.
+
+        Raises `ConfigurationError` before anything is done; with a file of outcomes also any error
+        of asking which account this is.
+        """
         if self._begun:
             raise ConfigurationError("a bulk run runs once; its outcomes are in .outcomes")
         self._begun = True
         with ExitStack() as stack:
-            record = stack.enter_context(_record.opened(self._file)) if self._file else None
+            record = None
+            if self._file:
+                record = stack.enter_context(_record.opened(self._file))
+                record.claim(await self._carrier.account())
             rest = iter(self._items)
             workers = min(self._carrier.client.concurrency, len(self._items))
             tasks = [asyncio.create_task(self._work(rest, record)) for _ in range(workers)]
             try:
-                await asyncio.gather(*tasks)
+                await _first_failure(tasks)
             except BaseException as error:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await self._stop(tasks)
                 self._note_what_was_under_way(record)
                 error.add_note(f"the bulk run stopped: {self.summary}")
                 raise
         return self.outcomes
 
+    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+        """End the workers; creates that were sent come home first, since those keys exist."""
+        self._stopping = True
+        sent = [task for item in self._items if (task := self._create_under_way(item))]
+        for task in tasks:
+            if task not in sent:
+                task.cancel()
+        await _files.outlast(*sent, patience=_TO_COME_HOME)
+        for task in tasks:
+            task.cancel()
+        await _files.outlast(*tasks)
+
+    def _create_under_way(self, item: Item) -> asyncio.Task[Any] | None:
+        is_sent_create = item.action is Action.CREATE and item.index in self._carrier.sent
+        return self._under_way.get(item.index) if is_sent_create else None
+
     async def _work(self, rest: Iterator[Item], record: _record.Record | None) -> None:
         """Do one item after another; several of these share the rest."""
         for item in rest:
+            if self._stopping:
+                return
             outcome = self._without_asking(item, record)
             if outcome is None:
-                self._under_way.add(item.index)
+                self._under_way[item.index] = asyncio.current_task()
                 outcome = await self._do(item, record)
                 _keep(record, item, outcome)
             self._outcomes[item.index] = outcome
-            self._under_way.discard(item.index)
+            self._under_way.pop(item.index, None)
             self._tell(outcome)
 
     def _without_asking(self, item: Item, record: _record.Record | None) -> Outcome | None:
@@ -113,7 +145,7 @@ class BulkRun:
         if record is not None:
             again = record.was_begun(item)
             try:
-                await _files.finished(partial(record.begin, item))
+                await _files.run_to_end(partial(record.begin, item))
             except OSError as error:
                 reason = f"outcomes_file: {_files.reason(error)}; nothing was sent"
                 return item.came_to(Status.FAILED, reason=reason)
@@ -132,6 +164,14 @@ class BulkRun:
             self._progress(outcome, len(self._outcomes), len(self._items))
         except Exception as error:  # noqa: BLE001  # an observer must not break the work
             _LOG.warning("progress raised %s", type(error).__name__)
+
+
+async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
+    """Wait for all, or raise what the first of them raises; cancelling this cancels none."""
+    if tasks:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
 
 
 def _keep(record: _record.Record | None, item: Item, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
 from openrouter_async.provisioning._sinks import (
+    NOT_READ_BACK,
     ProvisionedKey,
     Sink,
     checked_path,
@@ -66,6 +67,12 @@ class DotenvSink(Sink):
                 raise FileExistsError(errno.EEXIST, f"{self._name} is in the file by now")
             changed = with_entry(found, self._name, value)
             _files.put(temporary(self._path, work), self._path, changed, self._mode())
+
+    def read_back(self, key: ProvisionedKey) -> None:
+        """Look for the entry, which must have this value wherever it stands."""
+        values = _values(self._read(), self._name)
+        if not values or set(values) != {quoted(key.secret.reveal()).encode()}:
+            raise OSError(errno.EIO, NOT_READ_BACK)
 
     def discard(self, work: str) -> None:
         """Remove the copy."""

@@ -7,14 +7,18 @@ locks by `flock`; elsewhere these steps are left out, and the rest is done.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import errno
 import os
 import stat
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from openrouter_async._threads import run_in_daemon_thread
+from openrouter_async.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -34,27 +38,83 @@ _READ: Final = (_OLD & ~os.O_RDWR) | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
 """Not to wait for the writer of a pipe."""
 
 
-async def finished(work: Callable[[], T], *, patience: float | None = None) -> T:
-    """Do blocking work in a thread, to its end: who cancels meanwhile waits for it.
+PATIENCE: Final = 0.75
+"""Seconds that foreign code, such as a sink, is waited for when the work is cancelled."""
 
-    The work is handed over at once, so that not even a cancellation that is already on its way
-    comes before it. `patience`: seconds to wait for it then; None: as long as it takes.
+
+async def run_to_end(
+    work: Callable[[], T],
+    *,
+    patience: float | None = None,
+    undo: Callable[[T], object] | None = None,
+) -> T:
+    """Run a function in a thread and wait for it, even if the caller is cancelled meanwhile.
+
+    The function starts at once, so that not even a cancellation that was requested earlier comes
+    before it.
+
+    Args:
+        work: The function; it sees the caller's context variables.
+        patience: Seconds to wait after a cancellation; None: until it returns.
+        undo: After a cancellation, called in a thread with what the function returned, also where
+            that comes after `patience`.
+
     """
-    loop = asyncio.get_running_loop()
-    future = loop.run_in_executor(None, contextvars.copy_context().run, work)
+    first = threading.Lock()
+    """Taken by what comes first: the end of the work, or a cancellation."""
+
+    def whole() -> T:
+        result = work()
+        if undo is not None and not first.acquire(blocking=False):
+            undo(result)
+        return result
+
+    running = run_in_daemon_thread(whole, name=_NAME)
     try:
-        return await asyncio.shield(future)
+        return await asyncio.shield(running)
     except asyncio.CancelledError:
-        with suppress(asyncio.CancelledError):  # a second one changes nothing
-            await asyncio.wait({future}, timeout=patience)
-        future.add_done_callback(_see)
+        if undo is not None and not first.acquire(blocking=False):
+            await outlast(running)  # it has ended, and says so in a moment
+            running = run_in_daemon_thread(partial(undo, running.result()), name=_NAME)
+        await outlast(running, patience=patience)
+        running.cancel()  # nobody asks what comes later
         raise
 
 
-def _see(future: asyncio.Future[Any]) -> None:
-    """Look at what went wrong; a cancellation goes on in its place."""
-    if not future.cancelled():
-        future.exception()
+_NAME: Final = "openrouter_async files"
+
+
+async def outlast(*futures: asyncio.Future[Any], patience: float | None = None) -> None:
+    """Wait until all are done, or `patience` seconds, however often this is cancelled meanwhile.
+
+    Their exceptions are retrieved, so that asyncio does not log them.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = None if patience is None else loop.time() + patience
+    while pending := {future for future in futures if not future.done()}:
+        left = None if deadline is None else deadline - loop.time()
+        if left is not None and left <= 0:
+            break
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait(pending, timeout=left)
+    for future in futures:
+        if future.done() and not future.cancelled():
+            future.exception()
+
+
+def absolute(name: str, given: object) -> Path:
+    """Return a path made absolute; raises `ConfigurationError` that names the parameter."""
+    problem = "must be a path"
+    try:
+        text: object = os.fspath(given)  # type: ignore[call-overload]  # what callers pass
+        if isinstance(text, str) and text and "\0" not in text:
+            os.fsencode(text)
+            return Path(text).absolute()
+    except (TypeError, ValueError):
+        pass
+    except OSError:
+        problem = "is relative, and the current folder does not exist any more"
+    raise ConfigurationError(f"{name} {problem}")
 
 
 def open_new(path: Path) -> int:
@@ -124,6 +184,13 @@ def read(path: Path, most: int) -> bytes | None:
         return file.read(most)
 
 
+def read_from(descriptor: int, most: int = -1) -> bytes:
+    """Read an open file from its beginning, up to `most` bytes, -1: all; raises `OSError`."""
+    with open(descriptor, "rb", closefd=False) as file:  # a descriptor
+        file.seek(0)
+        return file.read(most)
+
+
 def remove(path: Path) -> None:
     """Remove a file for good; one that is gone is fine."""
     path.unlink(missing_ok=True)
@@ -151,6 +218,23 @@ def refuse_open_folder(folder: Path) -> None:
         raise PermissionError(errno.EPERM, f"anybody may replace files in {folder}")
 
 
+class ForeignFileError(PermissionError):
+    """Others may have written the file or folder, so nothing in it can be believed."""
+
+
+def refuse_foreign(what: str, status: os.stat_result) -> None:
+    """Raise `ForeignFileError` if others than this user and root may write; only POSIX can tell."""
+    if os.name != "posix":
+        return
+    problem = None
+    if status.st_uid not in (os.geteuid(), 0):
+        problem = "belongs to another user"
+    elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        problem = "can be written by other users (chmod go-w)"
+    if problem is not None:
+        raise ForeignFileError(errno.EPERM, f"{what} {problem}: nothing in it can be trusted")
+
+
 def try_lock(descriptor: int) -> bool:
     """Take the file for this process until it is closed; False: another one has it."""
     try:
@@ -162,6 +246,15 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def take(path: Path, descriptor: int) -> None:
+    """Take the file at `path`, which this is; raises `BlockingIOError` if another process has it.
+
+    `FileNotFoundError`: it was removed meanwhile.
+    """
+    if not (try_lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.lstat())):
+        raise BlockingIOError(errno.EAGAIN, "another process is at it")
 
 
 def lock(descriptor: int) -> None:

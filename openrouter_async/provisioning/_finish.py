@@ -18,12 +18,13 @@ from openrouter_async.errors import (
     ConfigurationError,
     NotFoundResponseError,
     OpenRouterError,
+    SinkError,
 )
 from openrouter_async.models import APIKey
 from openrouter_async.provisioning import _files
 from openrouter_async.provisioning._candidates import find_candidates, seconds
-from openrouter_async.provisioning._files import finished
-from openrouter_async.provisioning._journal import Journal, folder_at
+from openrouter_async.provisioning._files import run_to_end
+from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import clean_up, deliver_again
 from openrouter_async.provisioning._rotate import Means, delete, resume_rotation
 from openrouter_async.provisioning._sinks import AnySink, as_sink
@@ -32,7 +33,8 @@ from openrouter_async.provisioning._unfinished import (
     State,
     Unfinished,
     describe,
-    interpret,
+    said_by,
+    trusted,
     unfinished,
 )
 
@@ -74,7 +76,7 @@ async def finish_rotations(
     after = _grace(grace)
     if now is not None and now.utcoffset() is None:
         raise ConfigurationError("now must be an aware datetime")
-    pending = await finished(partial(unfinished, folder_at(journal_dir)))
+    pending = await run_to_end(partial(trusted, folder_at(journal_dir)))
     return [
         await _finish(client, item, after, now or datetime.now(UTC), options)
         for item in pending
@@ -93,13 +95,19 @@ def _grace(given: timedelta | float) -> timedelta:
 async def _finish(
     client: Client, item: Unfinished, grace: timedelta, now: datetime, options: CallOptions
 ) -> FinishedRotation:
-    journal = await finished(partial(Journal.reopen, Path(item.journal)))
-    if journal is None:
-        return _told(item, Outcome.WAITING, "another process is at it")
     try:
+        journal = await reopen(Path(item.journal))
+    except (BlockingIOError, FileNotFoundError):
+        return _told(item, Outcome.WAITING, "another process is at it")
+    except OSError as error:
+        return _told(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
+    try:
+        item = said_by(journal)  # it was not locked when it was listed
+        if item.state is not State.PENDING:
+            return _told(item, Outcome.KEPT, f"the rotation is {item.state} by now")
         outcome, reason = await _judge(client, item, grace, now, options)
         if outcome is Outcome.DELETED:
-            await finished(journal.remove)
+            await run_to_end(journal.remove)
     except OpenRouterError as error:
         return _told(item, Outcome.FAILED, str(error))
     except OSError as error:
@@ -169,7 +177,7 @@ async def recover(
 ) -> list[Unfinished]:
     """Read the journals, and look for the keys that may exist."""
     found: list[Unfinished] = []
-    for item in await finished(partial(unfinished, folder_at(journal_dir))):
+    for item in await run_to_end(partial(unfinished, folder_at(journal_dir))):
         if item.state is State.MAYBE:
             candidates = await find_candidates(client, item, within, options)
             others = tuple(key for key in candidates if key.hash != item.old_hash)
@@ -182,28 +190,31 @@ async def recover(
 async def resume(means: Means, item: Unfinished, sink: AnySink | None) -> Unfinished | None:
     """Bring a work to its end as far as that can be done without people."""
     try:
-        journal = await finished(partial(Journal.reopen, Path(item.journal)))
+        journal = await reopen(Path(item.journal))
+        try:
+            await _resume(means, journal, sink)
+        finally:
+            journal.close()
+        still = await run_to_end(partial(describe, journal.path))
+        return still if journal.path.exists() else None
     except FileNotFoundError:
         return None
-    if journal is None:
+    except BlockingIOError:
         return attrs.evolve(item, state=State.BUSY)
-    try:
-        await _resume(means, journal, sink)
-    finally:
-        journal.close()
-    still = await finished(partial(describe, journal.path))
-    return still if journal.path.exists() else None
+    except OSError as error:
+        failure = _files.reason(error)
+    raise SinkError(f"{item.journal}: {failure}", hash=item.hash, journal=item.journal)
 
 
 async def _resume(means: Means, journal: Journal, given: AnySink | None) -> None:
-    said = interpret(str(journal.path), journal.found())
+    said = said_by(journal)
     sink = None if given is None else as_sink(given)
     if said.state is State.UNSENT:
-        await finished(partial(clean_up, journal, said))
+        await run_to_end(partial(clean_up, journal, said))
     if said.state not in (State.UNDELIVERED, State.DELIVERED):
         return
     if said.kind == ROTATION:
         await resume_rotation(means, journal, sink)
     else:
         await deliver_again(journal, said, sink)
-        await finished(partial(clean_up, journal, said))
+        await run_to_end(partial(clean_up, journal, said))

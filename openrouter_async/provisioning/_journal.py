@@ -3,6 +3,9 @@
 One file at 0600 for each work, in a folder at 0700. A line is a checksum and a JSON object, written
 and synced before the step that it announces, or after the one that it remembers. Room for them is
 reserved at the beginning. The plaintext is in it from the answer to the delivery.
+
+A journal says where a plaintext goes and which key is deleted, so one that others could have
+written, or whose folder others can write to, is neither read nor written.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import attrs
 
+from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
 from openrouter_async.secret import Secret
 
@@ -32,25 +36,45 @@ Entry = dict[str, Any]
 
 
 def default_folder() -> Path:
-    """Give `$XDG_STATE_HOME/openrouter_async/journal`, by default below `~/.local/state`."""
+    """Return `$XDG_STATE_HOME/openrouter_async/journal`, by default below `~/.local/state`.
+
+    Raises `ConfigurationError` if there is no home directory.
+    """
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():  # https://specifications.freedesktop.org/basedir-spec/latest/
-        state = Path.home() / ".local" / "state"
+        state = _home() / ".local" / "state"
     return state / "openrouter_async" / "journal"
 
 
+def _home() -> Path:
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry in passwd
+        home = Path()
+    if not home.is_absolute():
+        raise ConfigurationError(
+            "there is no home directory for the journal: pass journal_dir, or set XDG_STATE_HOME"
+        )
+    return home
+
+
 def folder_at(given: str | os.PathLike[str] | None) -> Path:
-    """Give the journal's folder, the default one for None."""
-    return default_folder() if given is None else Path(given).absolute()
+    """Return the journal's folder, the default one for None; raises `ConfigurationError`."""
+    return default_folder() if given is None else _files.absolute("journal_dir", given)
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder at 0700 if it is not there; raises `OSError`."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _files.sync_folder(folder.parent)
-    _files.refuse_open_folder(folder)
+    """Make the folder, and those above it, at 0700 if they are not there; raises `OSError`."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o700, exist_ok=True)
+        _files.sync_folder(place.parent)
+    refuse_foreign_folder(folder)
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Raise `ForeignFileError` if others can write to the folder, `OSError` if it is not there."""
+    _files.refuse_foreign("the folder", folder.stat())
 
 
 @attrs.frozen(kw_only=True)
@@ -101,17 +125,21 @@ class Journal:
         return journal
 
     @classmethod
-    def reopen(cls, path: Path) -> Journal | None:
-        """Take over a journal; None: another process is at it. Raises `OSError`."""
+    def reopen(cls, path: Path) -> Journal:
+        """Take over a journal and read it.
+
+        Raises `BlockingIOError` if another process is at work on it, `FileNotFoundError` if one has
+        finished it, `ForeignFileError` if others could have written it, or another `OSError`.
+        """
+        refuse_foreign_folder(path.parent)
         descriptor = _files.open_old(path)
         try:
-            if _files.try_lock(descriptor):
-                return cls(path, descriptor, read(path))
+            _files.refuse_foreign("the journal", os.fstat(descriptor))
+            _files.take(path, descriptor)
+            return cls(path, descriptor, parse(_files.read_from(descriptor, _LARGEST)))
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)
-        return None
 
     def found(self) -> Found:
         """Give what is in it, as a reader would find it."""
@@ -161,6 +189,11 @@ class Journal:
             os.close(descriptor)
 
 
+async def reopen(path: Path) -> Journal:
+    """Take over a journal as `Journal.reopen` does, in a thread; the caller closes it."""
+    return await _files.run_to_end(partial(Journal.reopen, path), undo=Journal.close)
+
+
 def read(path: Path) -> Found:
     """Read a journal; raises `OSError` only where the file itself cannot be read."""
     return parse(_files.read(path, _LARGEST) or b"")
@@ -200,10 +233,16 @@ def _entry_in(line: bytes) -> Entry | None:
     return cast("Entry", entry)
 
 
-def paths(folder: Path) -> Iterator[Path]:
-    """Give the journals of a folder, oldest first; none where there is no folder."""
-    with suppress(FileNotFoundError):
-        yield from sorted(folder.glob(f"*{SUFFIX}"))
+def paths(folder: Path) -> list[Path]:
+    """Return the journals of a folder, oldest first; none if there is no folder.
+
+    Raises `OSError` if it cannot be read.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # Path.glob hides what cannot be read
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if name.endswith(SUFFIX)]
 
 
 def _stamp() -> str:

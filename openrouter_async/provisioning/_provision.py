@@ -5,7 +5,7 @@
 2. The key is asked for.
 3. The plaintext goes into the journal.
 4. It goes to the sink: for files a temporary one, fsync, rename, fsync of the folder.
-5. The journal notes the delivery.
+5. What is in the file is read back and compared; the journal notes the delivery.
 6. The journal is removed.
 """
 
@@ -18,6 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
+
 from openrouter_async._checks import instant
 from openrouter_async._core import Caller
 from openrouter_async._operations import CREATE, CreateKeys, compose
@@ -29,17 +31,16 @@ from openrouter_async.errors import (
     SinkError,
 )
 from openrouter_async.provisioning import _files
-from openrouter_async.provisioning._files import finished
+from openrouter_async.provisioning._files import PATIENCE, run_to_end
 from openrouter_async.provisioning._journal import Journal, folder_at
 from openrouter_async.provisioning._sinks import (
     AnySink,
-    CallableSink,
     ProvisionedKey,
     Sink,
     as_sink,
     sink_from,
 )
-from openrouter_async.provisioning._unfinished import PROVISION, State, Unfinished
+from openrouter_async.provisioning._unfinished import PROVISION, State, Unfinished, said_by
 from openrouter_async.secret import scrub
 
 _LOG: Final = logging.getLogger("openrouter_async")
@@ -54,30 +55,18 @@ async def provision(
 ) -> ProvisionedKey:
     """Carry out the six steps."""
     work = await begin(given, as_sink(sink), folder_at(journal_dir), kind=PROVISION)
-    try:
-        key = await work.ask(client, given, options)
-        await work.deliver(key)
-        await finished(work.end)
-    finally:
-        work.journal.close()
-    return key
+    return await work.complete(client, given, options)
 
 
 async def begin(given: CreateKeys, sink: Sink, folder: Path, **intent: Any) -> Work:
-    """Take step 1; raises `SinkError` with nothing left behind."""
+    """Take step 1; raises `SinkError` with nothing left behind, nor is there if it is cancelled."""
     try:
         compose(CREATE, given)
     except InvalidRequestError as error:
         error.operation = CREATE.name
         raise
-    opened: list[Work] = []
-    try:
-        await finished(lambda: opened.append(_open(given, sink, folder, intent)))
-    except BaseException:
-        for work in opened:  # cancelled when it was done
-            work.abandon()
-        raise
-    return opened[0]
+    opening = partial(_open, given, sink, folder, intent)
+    return await run_to_end(opening, patience=PATIENCE, undo=Work.abandon)
 
 
 def _open(given: CreateKeys, sink: Sink, folder: Path, intent: dict[str, Any]) -> Work:
@@ -120,17 +109,34 @@ class Work:
         self.journal = journal
         self.sink = sink
 
+    async def complete(
+        self, client: Caller, given: CreateKeys, options: CallOptions
+    ) -> ProvisionedKey:
+        """Take steps 2 to 6."""
+        try:
+            key = await self.ask(client, given, options)
+            await self.deliver(key)
+            await run_to_end(self.end)
+        finally:
+            self.journal.close()
+        return key
+
     async def ask(self, client: Caller, given: CreateKeys, options: CallOptions) -> ProvisionedKey:
         """Take steps 2 and 3; a definite refusal leaves nothing behind, a doubt the journal."""
         try:
             answer = await client.call(CREATE, given, options)
         except AmbiguousCreateError as error:
-            await finished(partial(self._remember_doubt, error))
+            await run_to_end(partial(self._remember_doubt, error))
+            with suppress(OSError):
+                await run_to_end(partial(self.sink.discard, self.journal.work), patience=PATIENCE)
             raise
         except OpenRouterError:
-            await finished(self.abandon)
+            await run_to_end(self.abandon, patience=PATIENCE)
             raise
         except BaseException as interruption:
+            if never_sent(interruption):
+                await run_to_end(self.abandon, patience=PATIENCE)
+                raise
             interruption.add_note(f"the journal {self.journal.path} remembers the create")
             raise
         record = None if answer.problem else answer.data
@@ -141,7 +147,7 @@ class Work:
             sink=self.sink.where,
             data=record,
         )
-        await finished(partial(self._save, key))
+        await run_to_end(partial(self._save, key))
         return key
 
     def _save(self, key: ProvisionedKey) -> None:
@@ -156,7 +162,6 @@ class Work:
         stamps = {name: moment.isoformat() for name, moment in times.items() if moment}
         with suppress(OSError):
             self.journal.note("doubt", hash=error.hash, **stamps)
-            self.sink.discard(self.journal.work)
         error.add_note(f"the journal {self.journal.path} remembers it")
 
     async def deliver(self, key: ProvisionedKey) -> None:
@@ -169,16 +174,16 @@ class Work:
                 hash=key.hash,
                 journal=str(self.journal.path) if self._has_secret else None,
             )
-        await finished(self._note_delivery)
+        await run_to_end(self._note_delivery)
 
     async def _failure(self, key: ProvisionedKey) -> str | None:
         """Deliver, and say what went wrong; it is not chained, since it may show the secret."""
-        patience = _PATIENCE if isinstance(self.sink, CallableSink) else None
         try:
             deliver = partial(self.sink.deliver, self.journal.work, key)
-            waiting = await finished(deliver, patience=patience)
+            waiting = await run_to_end(deliver, patience=PATIENCE)
             if waiting is not None:
                 await waiting
+            await run_to_end(partial(self.sink.read_back, key), patience=PATIENCE)
         except OSError as error:
             return _files.reason(error)
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
@@ -217,10 +222,13 @@ class Work:
             _LOG.warning("the journal %s, with a plaintext, cannot be removed: %s", path, why)
 
 
+def never_sent(interruption: BaseException) -> bool:
+    """Return whether a create that was ended by this is known never to have been sent."""
+    return vars(interruption).get("sent") is False
+
+
 _LONGEST: Final = 200
 """Characters of a function's own message."""
-_PATIENCE: Final = 1.5
-"""Seconds that a caller's function is waited for when the work is cancelled."""
 
 
 async def deliver_again(journal: Journal, said: Unfinished, sink: Sink | None) -> ProvisionedKey:
@@ -241,7 +249,8 @@ async def deliver_again(journal: Journal, said: Unfinished, sink: Sink | None) -
     if sink is not None and not delivered:
         await Work(journal, sink).deliver(key)
         if described is not None and described.where != sink.where:
-            await finished(partial(described.discard, journal.work))
+            with suppress(OSError):  # the plaintext is where it belongs
+                await run_to_end(partial(described.discard, journal.work), patience=PATIENCE)
     return key
 
 
@@ -256,15 +265,19 @@ def clean_up(journal: Journal, said: Unfinished) -> None:
 def dismiss(item: Unfinished) -> None:
     """Remove a journal, and what was reserved for it, since people know better.
 
-    A plaintext in it is gone then. Raises `SinkError` if another process is at it, or it cannot be
-    removed.
+    A plaintext in it is gone then. Raises `SinkError` if another process is at it, it says
+    something else by now, others could have written it, or it cannot be removed.
     """
     try:
         journal = Journal.reopen(Path(item.journal))
-        if journal is not None:
-            clean_up(journal, item)
-            return
-        failure = "another process is at it"
+        try:
+            said = said_by(journal)
+            if said == attrs.evolve(item, candidates=None):
+                clean_up(journal, said)
+                return
+            failure = f"it has changed since it was read and is {said.state} now"
+        finally:
+            journal.close()
     except FileNotFoundError:
         return
     except OSError as error:

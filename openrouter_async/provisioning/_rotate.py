@@ -38,16 +38,16 @@ from openrouter_async.errors import (
 )
 from openrouter_async.models import APIKey, GetCurrentKeyData
 from openrouter_async.provisioning._candidates import seconds
-from openrouter_async.provisioning._files import finished, reason
-from openrouter_async.provisioning._journal import Journal, folder_at
-from openrouter_async.provisioning._provision import begin, deliver_again, dismiss
+from openrouter_async.provisioning._files import reason, run_to_end
+from openrouter_async.provisioning._journal import Journal, folder_at, reopen
+from openrouter_async.provisioning._provision import begin, clean_up, deliver_again, dismiss
 from openrouter_async.provisioning._sinks import AnySink, ProvisionedKey, Sink, as_sink
 from openrouter_async.provisioning._unfinished import (
     ROTATION,
     State,
     Unfinished,
-    interpret,
-    unfinished,
+    said_by,
+    trusted,
 )
 from openrouter_async.secret import Secret
 
@@ -88,20 +88,20 @@ async def rotate(
     """Begin a rotation, or go on with one that did not come to its end."""
     hash = _checks.key_hash("hash", hash)
     chosen, folder = as_sink(sink), folder_at(journal_dir)
-    earlier = await finished(partial(rotation_of, hash, folder))
+    earlier = await run_to_end(partial(rotation_of, hash, folder))
     if earlier is not None and earlier.state is not State.UNSENT:
         return await _go_on(means, earlier, chosen)
     if earlier is not None:
-        await finished(partial(dismiss, earlier))
+        await run_to_end(partial(dismiss, earlier))
     client, options = means.client, means.options
     old = (await client.call(GET, OneKey(hash=hash), options)).data
     await _refuse_what_must_stay(client, old, options)
     twin = _twin_of(old)
     work = await begin(twin, chosen, folder, kind=ROTATION, old_hash=hash)
     try:
-        rival = await finished(partial(rotation_of, hash, folder, but=work.journal.path))
+        rival = await run_to_end(partial(rotation_of, hash, folder, but=work.journal.path))
         if rival is not None:
-            await finished(work.abandon)
+            await run_to_end(work.abandon)
             raise _error("another rotation of this key began at the same moment", rival)
         key = await work.ask(client, twin, options)
         await work.deliver(key)
@@ -112,7 +112,7 @@ async def rotate(
 
 def rotation_of(hash: str, folder: Path, but: Path | None = None) -> Unfinished | None:
     """Find the rotation of this key that did not come to its end, other than the one at `but`."""
-    found = [item for item in unfinished(folder) if item.old_hash == hash]
+    found = [item for item in trusted(folder) if item.old_hash == hash]
     others = [item for item in found if item.journal != str(but)]
     return others[-1] if others else None
 
@@ -150,20 +150,32 @@ async def _refuse_what_must_stay(client: Client, old: APIKey, options: CallOptio
 
 async def _go_on(means: Means, earlier: Unfinished, sink: Sink) -> Rotation:
     """Go on with a rotation; raises `RotationError` where only people can decide."""
-    if earlier.state not in (State.UNDELIVERED, State.DELIVERED):
-        raise _error(f"an earlier rotation is {earlier.state}: {earlier.advice}", earlier)
-    journal = await finished(partial(Journal.reopen, Path(earlier.journal)))
-    if journal is None:
-        raise _error("another process is at it", earlier)
+    journal = await _reopened(earlier)
     try:
+        said = said_by(journal)
+        if said.state not in (State.UNDELIVERED, State.DELIVERED):
+            raise _error(f"an earlier rotation is {said.state}: {said.advice}", said)
         return await resume_rotation(means, journal, sink)
     finally:
         journal.close()
 
 
+async def _reopened(said: Unfinished) -> Journal:
+    """Take over a rotation's journal, of which more may be true by now; raises `RotationError`."""
+    try:
+        return await reopen(Path(said.journal))
+    except BlockingIOError:
+        problem = "it is busy: another process is at work on it"
+    except FileNotFoundError:
+        problem = "another process has ended it"
+    except OSError as error:
+        problem = reason(error)
+    raise _error(f"a rotation of this key was begun, and {problem}", said)
+
+
 async def resume_rotation(means: Means, journal: Journal, sink: Sink | None) -> Rotation:
     """Take the steps that are missing; the journal is held open by the caller."""
-    said = interpret(str(journal.path), journal.found())
+    said = said_by(journal)
     if said.old_hash is None:
         raise _error("its journal does not say which key it replaces", said)
     key = await deliver_again(journal, said, sink)
@@ -177,10 +189,10 @@ async def _replace(means: Means, old: APIKey, journal: Journal, key: Provisioned
         current = await _answering(means, key.secret)
         problem = _difference(old, current, key)
         if problem is None:
-            await finished(partial(journal.note, "verified"))
+            await run_to_end(partial(journal.note, "verified"))
             disabled_at = await _disable(means, old.hash)
             pending = {"disabled_at": disabled_at.isoformat()}
-            await finished(partial(journal.note_without_secret, "disabled", **pending))
+            await run_to_end(partial(journal.note_without_secret, "disabled", **pending))
             return Rotation(
                 old_hash=old.hash, new=key, disabled_at=disabled_at, journal=str(journal.path)
             )
@@ -255,25 +267,29 @@ async def roll_back(
 ) -> APIKey:
     """Enable the old key again, then delete the new one and forget the rotation."""
     hash = _checks.key_hash("hash", hash)
-    said = await finished(partial(rotation_of, hash, folder_at(journal_dir)))
+    said = await run_to_end(partial(rotation_of, hash, folder_at(journal_dir)))
     if said is None:
         raise RotationError("there is no rotation of this key", operation=ROTATION, old_hash=hash)
-    if said.hash is None and said.state not in (State.UNSENT, State.BUSY):
-        raise _error(f"the new key's hash is not known: {said.advice}", said)
-    journal = await finished(partial(Journal.reopen, Path(said.journal)))
-    if journal is None:
-        raise _error("another process is at it", said)
+    journal = await _reopened(said)
     try:
+        said = said_by(journal)  # it was not locked when it was found
+        if said.old_hash != hash or (said.hash is None and said.state is not State.UNSENT):
+            raise _error(f"the new key's hash is not known: {said.advice}", said)
         enabled = UpdateKeys(hash=hash, disabled=False)
         old = (await client.call(UPDATE, enabled, options)).data
         if old.disabled:
             raise _error("the service did not enable the old key", said)
         if said.hash is not None:
             await delete(client, said.hash, options)
+        try:
+            await run_to_end(partial(clean_up, journal, said))
+        except OSError as error:
+            problem = f"the journal cannot be removed: {reason(error)}"
+        else:
+            return old
     finally:
         journal.close()
-    await finished(partial(dismiss, said))
-    return old
+    raise _error(problem, said)
 
 
 async def delete(client: Client, hash: str, options: CallOptions) -> bool:

@@ -54,6 +54,12 @@ class Sink(ABC):
     def deliver(self, work: str, key: ProvisionedKey) -> Awaitable[object] | None:
         """Keep the plaintext for good, also twice; what it gives is awaited. Raises `OSError`."""
 
+    def read_back(self, key: ProvisionedKey) -> None:  # noqa: B027  # functions cannot be read
+        """Check that what was delivered can be read; raises `OSError` if it cannot.
+
+        Only then is the plaintext removed from the journal. By default nothing is checked.
+        """
+
     @abstractmethod
     def discard(self, work: str) -> None:
         """Leave nothing behind, since there is no key; raises `OSError`."""
@@ -93,7 +99,7 @@ class FileSink(Sink):
 
     def deliver(self, work: str, key: ProvisionedKey) -> None:
         """Put a whole file in place of the reserved one."""
-        data = f"{key.secret.reveal()}\n".encode()
+        data = _line(key)
         found = _files.read(self._path, len(data) + 1)
         if found == data:
             self.discard(work)
@@ -101,6 +107,12 @@ class FileSink(Sink):
         if found and not self._replace:
             raise FileExistsError(errno.EEXIST, "something else is in the file by now")
         _files.put(temporary(self._path, work), self._path, data)
+
+    def read_back(self, key: ProvisionedKey) -> None:
+        """Compare the whole file."""
+        data = _line(key)
+        if _files.read(self._path, len(data) + 1) != data:
+            raise OSError(errno.EIO, NOT_READ_BACK)
 
     def discard(self, work: str) -> None:
         """Remove what was reserved, and nothing that has content."""
@@ -111,6 +123,13 @@ class FileSink(Sink):
     def describe(self) -> dict[str, Any]:
         """Give kind, path and whether it replaces."""
         return {"kind": "file", "path": str(self._path), "replace": self._replace}
+
+
+def _line(key: ProvisionedKey) -> bytes:
+    return f"{key.secret.reveal()}\n".encode()
+
+
+NOT_READ_BACK: Final = "what was written is not what is read back"
 
 
 class StdoutSink(Sink):
@@ -204,7 +223,8 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if not isinstance(text, str) or not text or not text.isprintable():
         raise ConfigurationError("a sink's path must be the path of a file")
-    absolute = Path(os.path.abspath(text))  # noqa: PTH100  # resolve() would follow a link
+    whole = _files.absolute("a sink's path", text)
+    absolute = Path(os.path.abspath(whole))  # noqa: PTH100  # resolve() would follow a link
     if not absolute.name or text.endswith(("/", os.sep)):
         raise ConfigurationError("a sink's path must be the path of a file")
     return absolute

@@ -11,8 +11,18 @@ from typing import Any, Final
 
 import attrs
 
+from openrouter_async.errors import SinkError
 from openrouter_async.models import APIKey
-from openrouter_async.provisioning._journal import Entry, Found, Journal, folder_at, paths, read
+from openrouter_async.provisioning import _files
+from openrouter_async.provisioning._journal import (
+    Entry,
+    Found,
+    Journal,
+    folder_at,
+    paths,
+    read,
+    refuse_foreign_folder,
+)
 from openrouter_async.secret import Secret
 
 PROVISION: Final = "provision"
@@ -36,6 +46,8 @@ class State(enum.StrEnum):
     """A rotation of which only the old key, disabled, is left to be deleted."""
     DAMAGED = "damaged"
     """Too little of the journal can be read."""
+    FOREIGN = "foreign"
+    """Other users could have written the journal, so nothing in it is believed or acted on."""
 
 
 _ADVICE: Final[Mapping[State, str]] = {
@@ -49,6 +61,8 @@ _ADVICE: Final[Mapping[State, str]] = {
     "roll_back() enables it again",
     State.DAMAGED: "the journal cannot be read: look for keys made at about the file's time, then "
     "dismiss() it",
+    State.FOREIGN: "other users could have written it: only if you know who did, give journal and "
+    "folder to yourself and take write permission from others (chmod go-w); else delete it by hand",
 }
 
 
@@ -91,23 +105,61 @@ class Unfinished:
 
 
 def unfinished(journal_dir: str | os.PathLike[str] | None = None) -> list[Unfinished]:
-    """Read every journal of a folder (None: the default one), oldest first; changes nothing."""
-    return [describe(path) for path in paths(folder_at(journal_dir))]
+    """Read every journal of a folder (None: the default one), oldest first; changes nothing.
+
+    Raises `SinkError` if the folder cannot be read, `ConfigurationError` if there is no default.
+    """
+    folder = folder_at(journal_dir)
+    try:
+        found = paths(folder)
+    except OSError as error:
+        failure = _files.reason(error)
+    else:
+        return [describe(path) for path in found]
+    raise SinkError(f"journal {folder}: {failure}")
+
+
+def trusted(folder: Path) -> list[Unfinished]:
+    """Read every journal of a folder; raises `SinkError` if others can write to the folder."""
+    failure = None
+    try:
+        refuse_foreign_folder(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        failure = _files.reason(error)
+    if failure is not None:
+        raise SinkError(f"journal {folder}: {failure}")
+    return unfinished(folder)
 
 
 def describe(path: Path) -> Unfinished:
-    """Say what a journal says, whether or not somebody is at work on it."""
+    """Return what a journal says, even while another process is at work on it."""
     try:
         journal = Journal.reopen(path)
-        found = read(path)
+    except BlockingIOError:
+        return _busy(path)
     except FileNotFoundError:  # finished meanwhile
         return Unfinished(journal=str(path), kind="", state=State.BUSY)
+    except _files.ForeignFileError:
+        return Unfinished(journal=str(path), kind="", state=State.FOREIGN)
     except OSError:
         return Unfinished(journal=str(path), kind="", state=State.DAMAGED, damaged=True)
-    if journal is not None:
-        journal.close()
-    said = interpret(str(path), found)
-    return said if journal is not None else attrs.evolve(said, state=State.BUSY)
+    journal.close()
+    return said_by(journal)
+
+
+def _busy(path: Path) -> Unfinished:
+    try:
+        said = interpret(str(path), read(path))
+    except OSError:
+        said = Unfinished(journal=str(path), kind="", state=State.BUSY)
+    return attrs.evolve(said, state=State.BUSY)
+
+
+def said_by(journal: Journal) -> Unfinished:
+    """Return what a journal says that this process holds."""
+    return interpret(str(journal.path), journal.found())
 
 
 def interpret(path: str, found: Found) -> Unfinished:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.leaks import open_below
 
-from openrouter_async import Secret, SinkError
-from openrouter_async.provisioning import State, dismiss, unfinished
+from openrouter_async import ConfigurationError, Secret, SinkError
+from openrouter_async.provisioning import DotenvSink, FileSink, State, dismiss, unfinished
 from openrouter_async.provisioning._journal import (
     Found,
     Journal,
@@ -61,6 +63,13 @@ def test_what_is_damaged_may_have_been_a_request() -> None:
     """An intent with something unreadable behind it counts as a request."""
     data = line_of(INTENT) + line_of(ASKED)[:-9] + b"\n\n"
     assert interpret("path", parse(data)).state is State.MAYBE
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed(tmp_path: Path) -> Iterator[None]:
+    """No file stays open, whatever failed."""
+    yield
+    assert open_below(tmp_path) == []
 
 
 def test_a_torn_intent_is_no_request() -> None:
@@ -138,10 +147,13 @@ def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
     journal = Journal.begin(tmp_path, name="acme")
     [item] = unfinished(tmp_path)
     assert (item.state, item.name) == (State.BUSY, "acme")
-    assert Journal.reopen(journal.path) is None
+    with pytest.raises(BlockingIOError):
+        Journal.reopen(journal.path)
     with pytest.raises(SinkError, match="at it"):
         dismiss(item)
     journal.close()
+    with pytest.raises(SinkError, match="changed since it was read and is unsent now"):
+        dismiss(item)
     [item] = unfinished(tmp_path)
     assert item.state is State.UNSENT
     dismiss(item)
@@ -149,12 +161,89 @@ def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
     dismiss(item)
 
 
+def test_a_rewritten_journal_stays_in_use(tmp_path: Path) -> None:
+    """The file that takes a journal's place is locked before it does."""
+    journal = Journal.begin(tmp_path, name="acme")
+    journal.note("made", secret=Secret(PLAIN))
+    journal.note_without_secret("disabled")
+    with pytest.raises(BlockingIOError):
+        Journal.reopen(journal.path)
+    assert [item.state for item in unfinished(tmp_path)] == [State.BUSY]
+    journal.close()
+    assert [item.state for item in unfinished(tmp_path)] == [State.PENDING]
+
+
+@pytest.mark.parametrize("change", ["rewritten", "removed"])
+def test_a_journal_that_changes_before_it_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """What was opened is not what has the name by now: nobody works on it."""
+    import fcntl
+
+    journal = Journal.begin(tmp_path, name="acme")
+    journal.close()
+    flock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.undo()
+        other = Journal.reopen(journal.path)
+        other.note_without_secret("disabled") if change == "rewritten" else other.remove()
+        other.close()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(BlockingIOError if change == "rewritten" else FileNotFoundError):
+        Journal.reopen(journal.path)
+
+
+def test_what_was_read_before_is_not_dismissed_later(tmp_path: Path) -> None:
+    """A plaintext that came since then is kept."""
+    journal = Journal.begin(tmp_path, name="acme")
+    journal.note("asked")
+    journal.close()
+    [item] = unfinished(tmp_path)
+    journal = Journal.reopen(journal.path)
+    journal.note("made", secret=Secret(PLAIN))
+    journal.close()
+    with pytest.raises(SinkError, match="is undelivered now") as caught:
+        dismiss(item)
+    assert caught.value.journal == item.journal
+    assert unfinished(tmp_path)[0].secret == Secret(PLAIN)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX can tell who may write")
+@pytest.mark.parametrize("who", ["group", "everybody", "another user"])
+@pytest.mark.parametrize("what", ["folder", "journal"])
+def test_what_others_could_have_written(tmp_path: Path, who: str, what: str) -> None:
+    """It is listed as foreign, and neither believed nor removed; in such a folder none is begun."""
+    folder = tmp_path / "j"
+    journal = Journal.begin(folder, name="acme", old_hash="a" * 64)
+    journal.note("made", secret=Secret(PLAIN))
+    journal.close()
+    place = folder if what == "folder" else journal.path
+    if who == "another user":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give files to others")
+        os.chown(place, 65534, 65534)
+    else:
+        place.chmod(place.stat().st_mode | {"group": 0o020, "everybody": 0o1002}[who])
+    [item] = unfinished(folder)
+    assert (item.state, item.kind, item.name, item.secret) == (State.FOREIGN, "", "", None)
+    assert item.advice
+    problem = "belongs to another user" if who == "another user" else "written by other users"
+    with pytest.raises(SinkError, match=f"the {what} .*{problem}"):
+        dismiss(item)
+    assert journal.path.exists()
+    if what == "folder":
+        with pytest.raises(PermissionError, match=problem):
+            Journal.begin(folder, name="acme")
+
+
 def test_going_on_behind_a_torn_line(tmp_path: Path) -> None:
     """A step that is added behind a damaged one is whole."""
     path = tmp_path / "x.journal"
     path.write_bytes(line_of(INTENT) + line_of(ASKED)[:-5])
     journal = Journal.reopen(path)
-    assert journal is not None
     journal.note("made", hash="c")
     journal.close()
     assert [entry["step"] for entry in read(path).entries] == ["intent", "made"]
@@ -193,16 +282,60 @@ def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
         assert default_folder() == tmp_path / ".local/state/openrouter_async/journal"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="only POSIX can tell who may write to a folder")
-def test_an_open_folder_is_refused(tmp_path: Path) -> None:
-    """Where anybody may replace files there is no journal; a sticky folder is fine."""
-    folder = tmp_path / "open"
-    folder.mkdir()
-    folder.chmod(0o777)
-    with pytest.raises(PermissionError, match="anybody"):
-        Journal.begin(folder, name="acme")
-    folder.chmod(0o1777)
-    Journal.begin(folder, name="acme").remove()
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("at", range(1, 9))
+def test_a_journal_that_fails_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, at: int
+) -> None:
+    """Whichever step of beginning, rewriting and reopening fails, no file stays open."""
+    real, left = getattr(os, call), [at]
+
+    def failing(*given: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(5, "Input/output error")
+        return real(*given)
+
+    monkeypatch.setattr(os, call, failing)
+    journal = None
+    try:
+        journal = Journal.begin(tmp_path, name="acme")
+        journal.note_without_secret("disabled")
+        journal.close()
+        journal = Journal.reopen(journal.path)
+    except OSError:
+        pass
+    monkeypatch.undo()
+    if journal is not None:
+        journal.close()
+        assert [item.name for item in unfinished(tmp_path)] == ["acme"]
+    else:
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["", "a\0b", "\ud800", 7, b"x"])
+def test_journal_folders_that_are_none(wrong: Any) -> None:
+    """They are refused by name; a NUL is no raw ValueError."""
+    with pytest.raises(ConfigurationError, match="journal_dir must be a path"):
+        unfinished(wrong)
+
+
+def test_no_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path leads nowhere where the current folder was removed."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for use in (lambda: unfinished("j"), lambda: FileSink("x"), lambda: DotenvSink("x", "K")):
+        with pytest.raises(ConfigurationError, match="current folder does not exist"):
+            use()
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
+    """It is no empty one."""
+    (tmp_path / "j").write_text("a file")
+    with pytest.raises(SinkError, match="Not a directory"):
+        unfinished(tmp_path / "j")
 
 
 def test_found_is_a_value() -> None:

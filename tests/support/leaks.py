@@ -28,6 +28,11 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
+def open_below(folder: Path) -> list[str]:
+    """Give what this process holds open below a folder, files that were removed too."""
+    return [path for path in open_descriptors().values() if path.startswith(f"{folder}/")]
+
+
 def running_tasks() -> set[asyncio.Task[object]]:
     """Give the unfinished tasks of the running loop, without the current one; none off a loop."""
     try:

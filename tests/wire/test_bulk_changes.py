@@ -1,17 +1,19 @@
 """Many changes: one outcome each, in order; nothing is run twice, and a run can be gone on with."""
 
 import asyncio
+import functools
 import json
 import os
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calls import ClientFor, record
+from support.calls import CURRENT_KEY, ClientFor, record
+from support.leaks import open_below
 from support.secrets import assert_not_leaked
 from support.server import ScriptedServer
 from support.steps import reply
@@ -41,6 +43,13 @@ async def box() -> AsyncIterator[Sandbox]:
 def client(box: Sandbox, client_for: ClientFor) -> AsyncOpenRouter:
     """A client of it that tries once."""
     return client_for(box.url, api_key=box.management_key, retries=None)
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed(tmp_path: Path) -> Iterator[None]:
+    """No file stays open, whatever failed."""
+    yield
+    assert open_below(tmp_path) == []
 
 
 @pytest.fixture(autouse=True)
@@ -174,6 +183,184 @@ async def test_a_sink_that_fails_makes_no_second_key(
         assert outcome.hash is not None
     assert done(box, "create") == 1
     assert [item.state for item in unfinished(journals)] == [State.UNDELIVERED]
+
+
+def odd(item: Mapping[str, Any]) -> Any:
+    """A factory of sinks that fails for one item."""
+    raise LookupError(f"no place for {item['name']} sk-or-v1-{'7e' * 32}")
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [odd, lambda _: FileSink(""), lambda _: "x"],
+    ids=["an error", "one of ours", "no sink"],
+)
+async def test_a_sink_that_cannot_be_made(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path, factory: Any
+) -> None:
+    """It is that item's failure: the others are made, and each plaintext is in its place."""
+
+    def sink(item: Mapping[str, Any]) -> Any:
+        return factory(item) if item["index"] == 5 else to_files(tmp_path)(item)
+
+    keys = [{"name": f"k{n}"} for n in range(ITEMS)]
+    outcomes = await client.api_keys.create_many(keys, sink=sink)
+    assert statuses(outcomes) == ["ok"] * 5 + ["failed"] + ["ok"] * 6
+    assert "no key was made" in (outcomes[5].reason or "")
+    assert_not_leaked("7e" * 32, str(outcomes[5]), repr(outcomes[5].error))
+    assert len(list(tmp_path.glob("*.key"))) == done(box, "create") == ITEMS - 1
+    assert list(journals.iterdir()) == []
+
+
+async def test_a_sink_that_refuses_before_the_create(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path
+) -> None:
+    """No key was made, and nothing says that one may have been; the next run tries again."""
+    (tmp_path / "0-a.key").write_text("precious")
+    file = tmp_path / "outcomes"
+    keys = [{"name": "a"}]
+    create = client.api_keys.create_many
+    [outcome] = await create(keys, sink=to_files(tmp_path), outcomes_file=file)
+    assert (outcome.status, outcome.hash) == (Status.FAILED, None)
+    assert "File exists; no key was made" in (outcome.reason or "")
+    assert (done(box, "create"), unfinished(journals)) == (0, [])
+    (tmp_path / "0-a.key").unlink()
+    assert statuses(await create(keys, sink=to_files(tmp_path), outcomes_file=file)) == ["ok"]
+
+
+async def test_what_a_factory_is_told(box: Sandbox, client: AsyncOpenRouter) -> None:
+    """The parameters that were given and the index, and never a partner's key."""
+    told: list[dict[str, Any]] = []
+
+    def sink(item: Mapping[str, Any]) -> Any:
+        told.append(dict(item))
+        return lambda _: None
+
+    external = {"user": "u1", "api_key": "7e" * 32}
+    await client.api_keys.create_many([{"name": "a", "external": external}], sink=sink)
+    assert told == [{"name": "a", "index": 0}]
+
+
+@pytest.mark.parametrize("error", [LookupError, TimeoutError])
+@pytest.mark.parametrize("call", ["create_many", "update_many", "delete_many"])
+async def test_a_key_function_that_raises(
+    box: Sandbox,
+    client_for: ClientFor,
+    tmp_path: Path,
+    journals: Path,
+    call: str,
+    error: type[Exception],
+) -> None:
+    """It is the failure of the item that asked, and no other's; nothing was sent for it."""
+    asked = 0
+
+    def key() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            raise error(f"sealed {box.management_key}")
+        return box.management_key
+
+    keys = client_for(box.url, api_key=key).api_keys
+    given: Any = hashes(box)[:5]
+    extra: Any = {"sink": to_files(tmp_path)} if call == "create_many" else {}
+    if call != "delete_many":
+        given = [{"hash": hash, "limit": 1} for hash in given]
+    if call == "create_many":
+        given = [{"name": f"k{n}"} for n in range(5)]
+    file = tmp_path / "outcomes"
+    outcomes = await getattr(keys, call)(given, concurrency=1, outcomes_file=file, **extra)
+    assert statuses(outcomes) == ["ok", "failed", "ok", "ok", "ok"]
+    assert outcomes[1].reason.startswith(f"{error.__name__}: sealed")
+    assert_not_leaked(box.management_key, str(outcomes[1]), file.read_text())
+    assert not journals.exists() or list(journals.iterdir()) == []
+    again = await getattr(keys, call)(given, concurrency=1, outcomes_file=file, **extra)
+    assert statuses(again) == ["skipped", "ok", "skipped", "skipped", "skipped"]
+
+
+@pytest.mark.parametrize("how", ["cancelled", "twice", "configuration", "closed"])
+async def test_creates_that_are_out_come_home(
+    box: Sandbox, client_for: ClientFor, tmp_path: Path, journals: Path, how: str
+) -> None:
+    """A run that must stop loses no key: those that are on their way are stored or remembered."""
+    box.fail("create", delay=0.5, times=3)
+    asked = 0
+
+    def key() -> str:
+        nonlocal asked
+        asked += 1
+        return "" if how == "configuration" and asked == 4 else box.management_key
+
+    client = client_for(box.url, api_key=key, retries=None)
+    keys = [{"name": f"k{n}"} for n in range(ITEMS)]
+    run = client.api_keys.create_many(keys, sink=to_files(tmp_path), concurrency=4)
+    async with _Tasks():
+        task = asyncio.create_task(run.finish())
+        while done(box, "create") < 3:
+            await asyncio.sleep(0.01)
+        if how in ("cancelled", "twice"):
+            task.cancel()
+        if how == "twice":
+            await asyncio.sleep(0.05)
+            task.cancel()
+        if how == "closed":
+            await client.close()
+        stopped = {"configuration": ConfigurationError, "closed": ClientClosedError}
+        with pytest.raises(stopped.get(how, asyncio.CancelledError)):
+            await task
+    made = [box.inference_key(key.hash) for key in box.keys if key.name.startswith("k")]
+    stored = [path.read_text().strip() for path in tmp_path.glob("*.key")]
+    states = [item.state for item in unfinished(journals)]
+    if how == "closed":  # no answer can come any more
+        await asyncio.sleep(0.6)
+        assert set(states) == {State.MAYBE}
+        assert statuses(run.outcomes).count("ambiguous") == len(states) >= 3
+        return
+    assert (sorted(stored), states) == (sorted(made), [])
+    assert len(made) >= 3
+    assert statuses(run.outcomes).count("ok") == len(made)
+    assert set(statuses(run.outcomes)) == {"ok", "skipped"}
+
+
+async def test_a_create_that_does_not_come_home(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journals: Path
+) -> None:
+    """It is waited for, but not for ever; what had not been sent is not ambiguous."""
+    box.fail("create", delay=30, after_effect=True)
+    file = tmp_path / "outcomes"
+    run = client.api_keys.create_many(
+        [{"name": "a"}, {"name": "b"}], sink=to_files(tmp_path), concurrency=1, outcomes_file=file
+    )
+    task = asyncio.create_task(run.finish())
+    while not done(box, "create"):
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert statuses(run.outcomes) == ["ambiguous", "skipped"]
+    assert [item.state for item in unfinished(journals)] == [State.MAYBE]
+
+
+async def test_creates_that_the_rate_limit_holds_back(
+    box: Sandbox, client_for: ClientFor, tmp_path: Path, journals: Path
+) -> None:
+    """Interrupted before they are sent they are not tried, and the next run makes them."""
+    client = client_for(box.url, api_key=box.management_key)
+    box.fail("create", status=429, retry_after=30)
+    file = tmp_path / "outcomes"
+    keys = [{"name": "a"}, {"name": "b"}]
+    run = client.api_keys.create_many(keys, sink=to_files(tmp_path), outcomes_file=file)
+    task = asyncio.create_task(run.finish())
+    while not done(box, "create"):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "ambiguous" not in statuses(run.outcomes)
+    assert unfinished(journals) == []
+    last = {(e := json.loads(line)).get("subject"): e for line in file.read_text().splitlines()}
+    assert {last[name]["status"] for name in "ab"} <= {"ok", "skipped"}
 
 
 @pytest.mark.parametrize(
@@ -364,7 +551,7 @@ async def test_a_create_that_was_begun_is_not_begun_again(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     for key in box.keys:
         assert_not_leaked(box.inference_key(key.hash), file.read_text())
-    for line in file.read_text().splitlines():
+    for line in file.read_text().splitlines()[1:]:
         assert {"id", "index", "action", "subject", "status"} <= json.loads(line).keys()
 
 
@@ -378,16 +565,131 @@ async def test_a_damaged_file_of_outcomes(
     create = client.api_keys.create_many
     await create(keys, sink=to_files(tmp_path), concurrency=1, outcomes_file=file)
     lines = file.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 4
+    assert len(lines) == 5
     if damage == "cut":
         file.write_bytes(b"".join(lines)[:-10])
     elif damage == "flip":
-        file.write_bytes(b"".join(lines[:3]) + b"\xff" + lines[3][1:])
+        file.write_bytes(b"".join(lines[:4]) + b"\xff" + lines[4][1:])
     else:
-        file.write_bytes(b"".join(lines[:3]))
+        file.write_bytes(b"".join(lines[:4]))
     outcomes = await create(keys, sink=to_files(tmp_path), outcomes_file=file)
     assert statuses(outcomes) == ["skipped", "ambiguous"]
     assert done(box, "create") == 2
+
+
+async def test_a_torn_line_hides_nothing_behind_it(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full for a moment, then the process is killed: no run creates a key again."""
+    file, write = tmp_path / "outcomes", os.write
+    keys = [{"name": "a"}, {"name": "b"}]
+    create: Any = functools.partial(client.api_keys.create_many, concurrency=1, outcomes_file=file)
+
+    def torn(descriptor: int, data: bytes) -> int:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == file and b'"status": "ok"' in data:
+            if b'"subject": "a"' in data and data.startswith(b"{"):
+                return write(descriptor, data[:40])  # and the rest finds no room
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", torn)
+    assert statuses(await create(keys, sink=lambda _: print)) == ["ok", "ok"]
+    monkeypatch.undo()
+    assert file.read_bytes().count(b'"status": "ok"') == 0
+    assert statuses(await create(keys, sink=lambda _: print)) == ["ambiguous"] * 2
+    assert done(box, "create") == 2
+    for expected in (["ambiguous", "ambiguous", "ok"], ["ambiguous", "ambiguous", "skipped"]):
+        found = await create([*keys, {"name": "c"}], sink=lambda _: print)
+        assert statuses(found) == expected
+    assert done(box, "create") == 3
+
+
+async def test_three_runs_over_a_cut_file(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path
+) -> None:
+    """Each run is killed within a line; what it had announced is known to the next."""
+    file = tmp_path / "outcomes"
+    create: Any = functools.partial(client.api_keys.create_many, concurrency=1, outcomes_file=file)
+    names: list[dict[str, Any]] = []
+    for count, name in enumerate("abc", 1):
+        names.append({"name": name})
+        expected = ["ambiguous"] * (count - 1) + ["ok"]
+        assert statuses(await create(names, sink=lambda _: print)) == expected
+        file.write_bytes(file.read_bytes()[:-10])
+    assert done(box, "create") == 3
+
+
+@pytest.mark.parametrize("field", ["organization_id", "creator_user_id", "label"])
+async def test_a_file_belongs_to_an_account(
+    client_for: ClientFor, tmp_path: Path, field: str
+) -> None:
+    """Another key of the same account goes on; another account or server does not."""
+    file, hash = tmp_path / "outcomes", record()["hash"]
+    nobody = {"organization_id": None, "creator_user_id": None, "label": "sk-or-v1-0e6...1c9"}
+    known: dict[str, Any] = {"organization_id": "org_1", "creator_user_id": "user_1"}
+    first = {**CURRENT_KEY, **nobody, **({} if field == "label" else {field: known[field]})}
+    same = first if field == "label" else {**first, "label": "sk-or-v1-77a...b2c"}
+    other = {**same, field: "another"}
+    updated = reply(json={"data": record(limit=1)})
+    steps = [reply(json={"data": each}) for each in (first, same, other)]
+    async with (
+        ScriptedServer(steps[0], updated, *steps[1:]) as server,
+        ScriptedServer(reply(json={"data": first})) as elsewhere,
+    ):
+        for key, status in (("a", "ok"), ("b", "skipped")):
+            secret = "sk-or-v1-" + key * 64
+            update = client_for(server, api_key=secret).api_keys.update_many
+            outcomes = await update([{"hash": hash, "limit": 1}], outcomes_file=file)
+            assert statuses(outcomes) == [status]
+            assert_not_leaked(secret, file.read_text())
+        for place in (server, elsewhere):
+            update = client_for(place).api_keys.update_many
+            with pytest.raises(ConfigurationError, match=f"{file}: .*another account") as caught:
+                await update([{"hash": hash, "limit": 1}], outcomes_file=file)
+            assert field == "label" or first[field] in caught.value.message
+    assert [request.method for request in server.requests] == ["GET", "PATCH", "GET", "GET"]
+    assert [request.method for request in elsewhere.requests] == ["GET"]
+
+
+async def test_a_rehearsal_is_not_the_real_thing(tmp_path: Path, client_for: ClientFor) -> None:
+    """What was done in one sandbox was not done in the next."""
+    file = tmp_path / "outcomes"
+    for number in range(2):
+        async with Sandbox(keys=3) as box:
+            delete = client_for(box.url, api_key=box.management_key).api_keys.delete_many
+            wanted = sorted(key.hash for key in box.keys)
+            if number:
+                with pytest.raises(ConfigurationError, match="another account"):
+                    await delete(wanted, outcomes_file=file)
+                assert done(box, "delete") == 0
+            else:
+                assert set(statuses(await delete(wanted, outcomes_file=file))) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"id": 7}', b'{"id": null, "status": "ok"}', b"[]", b"7", b"\xff\x00", b"[" * 9999,
+     b'{"account": 7}', b'{"id": "x", "status": {}}', b""],
+)  # fmt: skip
+async def test_lines_that_say_nothing(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, line: bytes
+) -> None:
+    """Whatever is in the file, it is read past."""
+    file = tmp_path / "outcomes"
+    file.write_bytes(line)
+    wanted = hashes(box)[:1]
+    assert statuses(await client.api_keys.disable_many(wanted, outcomes_file=file)) == ["ok"]
+    assert statuses(await client.api_keys.disable_many(wanted, outcomes_file=file)) == ["skipped"]
+
+
+@pytest.mark.parametrize("wrong", ["a\0b", "\ud800", 7, b"x"])
+async def test_paths_that_are_none(box: Sandbox, client: AsyncOpenRouter, wrong: Any) -> None:
+    """A file of outcomes and a folder of journals are refused by name."""
+    with pytest.raises(ConfigurationError, match="outcomes_file must be a path"):
+        await client.api_keys.disable_many(hashes(box), outcomes_file=wrong)
+    with pytest.raises(ConfigurationError, match="journal_dir must be a path"):
+        await client.api_keys.create_many([{"name": "a"}], sink=lambda _: print, journal_dir=wrong)
+    assert not box.requests
 
 
 async def test_a_delete_that_was_begun(
@@ -423,16 +725,22 @@ async def test_two_runs_with_one_file(
 async def test_a_file_that_fails_sends_nothing(
     box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What cannot be announced is not done."""
+    """What cannot be announced is not done; without the account's line nothing is."""
+    write = os.write
 
     def full(descriptor: int, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
+        if refused in data:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
 
+    refused = b""
     monkeypatch.setattr(os, "write", full)
+    with pytest.raises(ConfigurationError, match=r"outcomes_file .*: No space left"):
+        await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
+    refused = b"begun"
     outcomes = await client.api_keys.disable_many(hashes(box), outcomes_file=tmp_path / "x")
-    monkeypatch.undo()
     assert statuses(outcomes) == ["failed"] * ITEMS
-    assert not box.requests
+    assert not done(box, "update")
 
 
 async def test_a_closed_client_stops_the_run(box: Sandbox, client: AsyncOpenRouter) -> None:

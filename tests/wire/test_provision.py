@@ -5,13 +5,14 @@ import errno
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.calls import ClientFor
-from support.leaks import open_descriptors
+from support.leaks import open_below
 from support.secrets import assert_not_leaked, capture_logs, tracebacks_with_locals
 
 from openrouter_async import (
@@ -56,6 +57,13 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal"
 
 
+@pytest.fixture(autouse=True)
+def everything_is_closed(tmp_path: Path) -> Iterator[None]:
+    """No file stays open, whatever failed."""
+    yield
+    assert open_below(tmp_path) == []
+
+
 def named(box: Sandbox, name: str = "acme") -> list[APIKey]:
     """The keys of this name."""
     return [key for key in box.keys if key.name == name]
@@ -81,7 +89,7 @@ async def test_into_a_file(
         external={"user": "u1", "api_key": "k" * 40},
         journal_dir=journal,
     )
-    assert not [path for path in open_descriptors().values() if str(tmp_path) in path]
+    assert open_below(tmp_path) == []
     [key] = named(box)
     assert made.data == key
     assert (key.limit, key.limit_reset, key.external_user) == (5, "weekly", "u1")
@@ -190,7 +198,7 @@ async def test_what_fails_before_a_key_exists(
     assert caught.value.__context__ is None
 
 
-@pytest.mark.parametrize("at", range(1, 4))
+@pytest.mark.parametrize("at", range(1, 5))
 async def test_a_disk_that_is_full_before(
     box: Sandbox,
     client: AsyncOpenRouter,
@@ -357,7 +365,7 @@ async def test_cancelled_with_the_request_on_its_way(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not [path for path in open_descriptors().values() if str(tmp_path) in path]
+    assert open_below(tmp_path) == []
     [item] = await client.api_keys.recover(journal_dir=journal, within=5)
     assert item.state is State.MAYBE
     assert [key.hash for key in item.candidates or ()] == [key.hash for key in named(box)]
@@ -385,12 +393,210 @@ async def test_cancelled_at_any_moment(
     assert isinstance(outcome, asyncio.CancelledError | ProvisionedKey)
 
 
+class Waiting(FileSink):
+    """Takes its time before a key exists, or where none was made."""
+
+    def __init__(self, path: Path, at: str) -> None:
+        super().__init__(path)
+        self.at = at
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def _wait(self, at: str) -> None:
+        if self.at == at:
+            self.reached.set()
+            assert self.go_on.wait(30)
+
+    def prepare(self, work: str) -> None:
+        """Wait at the end."""
+        super().prepare(work)
+        self._wait("prepare")
+
+    def discard(self, work: str) -> None:
+        """Wait at the end."""
+        super().discard(work)
+        self._wait("discard")
+
+
+async def until(event: threading.Event) -> None:
+    """Wait until a thread has come so far."""
+    while not event.is_set():
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_cancelled_twice_in_the_first_step(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path, *, late: bool
+) -> None:
+    """A time-out within a group that fails: the step is undone, and the next try finds nothing.
+
+    Late: the step ends only when nobody waits for it any more.
+    """
+    sink = Waiting(tmp_path / "x", "prepare")
+
+    async def create() -> None:
+        async with asyncio.timeout(0.05):
+            await client.api_keys.provision("acme", sink=sink, journal_dir=journal)
+
+    async def fail() -> None:
+        await until(sink.reached)
+        await asyncio.sleep(0.1)  # the time-out has come, and its cancellation waits
+        if not late:
+            asyncio.get_running_loop().call_later(0.1, sink.go_on.set)
+        raise LookupError
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(create())
+            group.create_task(fail())
+
+    with pytest.raises(ExceptionGroup, match="unhandled errors in a TaskGroup"):
+        await both()
+    sink.go_on.set()
+    while [path for path in tmp_path.rglob("*") if path.is_file()] or open_below(tmp_path):
+        await asyncio.sleep(0.005)
+    assert creates(box) == 0
+    await client.api_keys.provision("acme", sink=FileSink(tmp_path / "x"), journal_dir=journal)
+
+
+async def test_cancelled_twice_while_it_cleans_up(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path
+) -> None:
+    """After a refusal nothing is left either, however often it is cancelled then."""
+    box.fail("create", status=403)
+    sink = Waiting(tmp_path / "x", "discard")
+    task = asyncio.create_task(client.api_keys.provision("a", sink=sink, journal_dir=journal))
+    await until(sink.reached)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0.01)
+    sink.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("error", [LookupError, TimeoutError, ConfigurationError])
+async def test_a_key_function_that_raises(
+    box: Sandbox, client_for: ClientFor, tmp_path: Path, journal: Path, error: type[Exception]
+) -> None:
+    """Nothing was sent, so nothing is remembered or reserved."""
+
+    def key() -> str:
+        raise error("the vault is sealed")
+
+    keys = client_for(box.url, api_key=key).api_keys
+    with pytest.raises(error, match="sealed") as caught:
+        await keys.provision("acme", sink=FileSink(tmp_path / "x"), journal_dir=journal)
+    assert not getattr(caught.value, "__notes__", [])
+    assert creates(box) == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_cancelled_while_it_waits_to_be_sent(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path
+) -> None:
+    """A create that the service's rate limit holds back cannot have made a key."""
+    box.fail("create", status=429, retry_after=30)
+    task = asyncio.create_task(
+        client.api_keys.provision("acme", sink=FileSink(tmp_path / "x"), journal_dir=journal)
+    )
+    while not creates(box):
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+class Forgetful(FileSink):
+    """Says that it has the key, and has another."""
+
+    def deliver(self, work: str, key: ProvisionedKey) -> None:
+        """Lose half of it."""
+        super().deliver(work, key)
+        Path(self.where.removeprefix("file:")).write_text("half")
+
+
+class ForgetfulDotenv(DotenvSink):
+    """Does the same."""
+
+    def deliver(self, work: str, key: ProvisionedKey) -> None:
+        """Lose half of it."""
+        super().deliver(work, key)
+        self._path.write_text("KEY=half\n")
+
+
+@pytest.mark.parametrize("make", [Forgetful, lambda path: ForgetfulDotenv(path, "KEY")])
+async def test_what_is_not_read_back_is_not_delivered(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path, make: Any
+) -> None:
+    """The journal keeps the plaintext until the file is seen to have it."""
+    with pytest.raises(SinkError, match="not what is read back") as caught:
+        await client.api_keys.provision("acme", sink=make(tmp_path / "x"), journal_dir=journal)
+    assert caught.value.journal is not None
+    [item] = unfinished(journal)
+    assert item.state is State.UNDELIVERED
+    assert await client.api_keys.resume(item, sink=FileSink(tmp_path / "y")) is None
+    assert (tmp_path / "y").read_text() == box.inference_key(named(box)[0].hash) + "\n"
+
+
+async def test_what_cannot_be_cleaned_up_is_told_and_closed(
+    box: Sandbox,
+    client: AsyncOpenRouter,
+    tmp_path: Path,
+    journal: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A refusal goes to the caller all the same, and the journal can be taken up by others."""
+    box.fail("create", status=403)
+
+    def failing(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "unlink", failing)
+    with pytest.raises(ForbiddenResponseError):
+        await client.api_keys.provision("acme", sink=FileSink(tmp_path / "x"), journal_dir=journal)
+    monkeypatch.undo()
+    assert "remains: Input/output error" in caplog.text
+    assert [item.state for item in unfinished(journal)] == [State.MAYBE]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX can tell who may write")
+async def test_a_journal_of_somebody_else_is_not_acted_on(
+    box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path
+) -> None:
+    """One that says to replace a file of mine in a folder for all: the file stays as it is."""
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+
+    def broken(_: ProvisionedKey) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    class Theirs(FileSink):
+        deliver = broken  # type: ignore[assignment]  # it fails
+
+    with pytest.raises(SinkError):
+        await client.api_keys.provision(
+            "acme", sink=Theirs(mine, replace=True), journal_dir=journal
+        )
+    [trap] = unfinished(journal)
+    journal.chmod(0o1777)
+    [item] = await client.api_keys.recover(journal_dir=journal)
+    assert (item.state, item.sink) == (State.FOREIGN, None)
+    for each in (item, trap):
+        with pytest.raises(SinkError, match="nothing in it can be trusted"):
+            await client.api_keys.resume(each)
+    with pytest.raises(SinkError, match="nothing in it can be trusted"):
+        await client.api_keys.finish_rotations(journal_dir=journal)
+    assert mine.read_text() == "precious"
+
+
 async def test_a_slow_function_does_not_hold_up_a_cancellation(
     client: AsyncOpenRouter, journal: Path
 ) -> None:
     """A function in a thread cannot be stopped; it is waited for, but not for ever."""
-    import threading
-
     called, over = threading.Event(), threading.Event()
 
     def slow(_: ProvisionedKey) -> None:

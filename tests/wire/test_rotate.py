@@ -1,7 +1,9 @@
 """`rotate`: a twin that was seen to work, then the old key disabled, and deleted much later."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 from support.calls import CURRENT_KEY, ClientFor, record
 from support.clock import FakeClock
+from support.leaks import open_below
 from support.secrets import assert_not_leaked, tracebacks_with_locals
 from support.server import ScriptedServer
 from support.steps import reply
@@ -76,6 +79,13 @@ def rotate(client: AsyncOpenRouter, old: APIKey, tmp_path: Path) -> Rotate:
         )
 
     return rotate
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed(tmp_path: Path) -> Iterator[None]:
+    """No file stays open, whatever failed."""
+    yield
+    assert open_below(tmp_path) == []
 
 
 def now_of(box: Sandbox, hash: str | None) -> APIKey | None:
@@ -293,6 +303,176 @@ async def test_two_that_begin_at_the_same_moment(
     assert {type(each) for each in results} <= {Rotation, RotationError}
     assert len(unfinished(tmp_path / "j")) == changes(box).count("create")
     assert len(list(tmp_path.glob("x*"))) == changes(box).count("create")
+
+
+async def test_a_rotation_that_fails_twice(
+    box: Sandbox, old: APIKey, rotate: Rotate, tmp_path: Path
+) -> None:
+    """Each try lets go of the journal, so that the next can take it up."""
+    box.fail("get_current_key_metadata", delay=0)
+    box.fail("get_current_key_metadata", status=500, times=100)
+    for _ in range(2):
+        with pytest.raises(RotationError, match="rotate again"):
+            await rotate()
+    box._service.faults._waiting.clear()
+    await rotate()
+    assert changes(box) == ["create", "update"]
+
+
+@pytest.mark.parametrize("step", ["verified", "disabled"])
+async def test_a_journal_that_fails_meanwhile(
+    box: Sandbox,
+    old: APIKey,
+    rotate: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """A full disk is one of our errors, and rotating again goes on with the same twin."""
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if f'"step": "{step}"'.encode() in data:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(RotationError, match="the journal: No space left on device") as caught:
+        await rotate()
+    monkeypatch.undo()
+    assert caught.value.__context__ is None
+    assert changes(box) == ["create", "update"][: 1 + (step == "disabled")]
+    done = await rotate()
+    assert done.new.hash == caught.value.new_hash
+    assert changes(box).count("create") == 1
+
+
+async def test_cancelled_as_it_takes_up_a_journal(
+    client: AsyncOpenRouter,
+    old: APIKey,
+    rotate: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The journal is let go, also if the thread that opens it comes later."""
+    import fcntl
+
+    await rotate()
+    [item] = unfinished(tmp_path / "j")
+    flock, reached, go_on = fcntl.flock, threading.Event(), threading.Event()
+
+    def slow(descriptor: int, how: int) -> None:
+        reached.set()
+        assert go_on.wait(30)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    task = asyncio.create_task(client.api_keys.resume(item))
+    while not reached.is_set():
+        await asyncio.sleep(0.005)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert open_below(tmp_path) == []
+
+
+# What was read before the lock is read again
+
+
+class Door:
+    """Holds back whoever opens a journal to work on it, from the second time on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self._count, self._open = 0, os.open
+        self._patch = patch
+        patch.setattr(os, "open", self._gate)
+
+    def _gate(self, path: Any, flags: int, *mode: int) -> int:
+        work = str(path).endswith(".journal") and flags & os.O_RDWR and not flags & os.O_CREAT
+        self._count += bool(work)
+        if work and self._count == 2:  # the first reads, without staying
+            self.reached.set()
+            assert self.opened.wait(30)
+        return self._open(path, flags, *mode)
+
+    async def passed_after(self, work: Any, change: Any) -> Any:
+        """Do the work, and the change while it stands at the door."""
+        task = asyncio.create_task(work)
+        while not self.reached.is_set():
+            await asyncio.sleep(0.005)
+        self._patch.undo()
+        await change
+        self.opened.set()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+
+async def test_rolling_back_what_came_meanwhile(
+    box: Sandbox,
+    client: AsyncOpenRouter,
+    old: APIKey,
+    rotate: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The twin was on its way when the rotation was found: it is deleted, not forgotten."""
+    box.fail("create", delay=0.3)
+    rotation = asyncio.create_task(rotate())
+    while "create" not in changes(box):
+        await asyncio.sleep(0.005)
+    door = Door(monkeypatch)
+    back = await door.passed_after(
+        client.api_keys.roll_back(old.hash, journal_dir=tmp_path / "j"), rotation
+    )
+    assert (back.hash, back.disabled) == (old.hash, False)
+    assert now_of(box, rotation.result().new.hash) is None
+    assert changes(box) == ["create", "update", "update", "delete"]
+    assert unfinished(tmp_path / "j") == []
+
+
+@pytest.mark.parametrize("end", ["roll_back", "finish"])
+async def test_what_another_process_has_ended_meanwhile(
+    box: Sandbox,
+    client: AsyncOpenRouter,
+    old: APIKey,
+    rotate: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    end: str,
+) -> None:
+    """Nothing is deleted or enabled by what was read before that."""
+    done = await rotate()
+    keys, folder = client.api_keys, tmp_path / "j"
+    finish = keys.finish_rotations(grace=0, journal_dir=folder)
+    back = keys.roll_back(old.hash, journal_dir=folder)
+    work, change = (finish, back) if end == "roll_back" else (back, finish)
+    result = await Door(monkeypatch).passed_after(work, change)
+    if end == "roll_back":
+        [told] = result
+        assert told.outcome is Outcome.WAITING
+        assert now_of(box, old.hash) is not None
+        assert now_of(box, done.new.hash) is None
+    else:
+        assert isinstance(result, RotationError)
+        assert "another process has ended it" in result.message
+        assert now_of(box, old.hash) is None
+        assert now_of(box, done.new.hash) is not None
+
+
+async def test_a_folder_that_others_can_write_to(
+    client: AsyncOpenRouter, old: APIKey, rotate: Rotate, tmp_path: Path
+) -> None:
+    """No rotation is found, begun or ended in it."""
+    await rotate()
+    (tmp_path / "j").chmod(0o770)
+    for work in (
+        rotate(),
+        client.api_keys.roll_back(old.hash, journal_dir=tmp_path / "j"),
+        client.api_keys.finish_rotations(grace=0, journal_dir=tmp_path / "j"),
+    ):
+        with pytest.raises(SinkError, match="nothing in it can be trusted"):
+            await work
 
 
 # The end of a rotation
