@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from openrouter_async import _converter
-from openrouter_async._converter import as_object
+from openrouter_async import _converter, _json
+from openrouter_async._json import as_object
 from openrouter_async._operations import Operation
 from openrouter_async.errors import (
     ERRORS_BY_STATUS,
@@ -79,6 +78,7 @@ def is_cut(reply: Reply) -> bool:
 
 def _is_cut_json(body: bytes) -> bool:
     try:
+        _json.check_size(body, most_values=_converter.MOST_VALUES)
         msgspec.json.decode(body)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         return bool(body.strip()) and "truncated" in str(error)
@@ -170,8 +170,8 @@ def request_id(reply: Reply, *known: Secret) -> str | None:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        return as_object(json.loads(body))
-    except (ValueError, RecursionError):
+        return as_object(_json.parse(body))
+    except ValueError:
         return {}
 
 

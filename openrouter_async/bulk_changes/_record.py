@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
+from openrouter_async import _json
 from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
@@ -97,8 +98,8 @@ def _known_in(descriptor: int) -> dict[str, dict[str, Any]]:
         data = file.read()
     for line in data.split(b"\n"):
         try:
-            entry: object = json.loads(line)
-        except (ValueError, RecursionError):
+            entry: object = _json.parse(line)
+        except ValueError:
             continue
         if isinstance(entry, dict) and isinstance(entry.get("id"), str):
             known[entry["id"]] = cast("dict[str, Any]", entry)
