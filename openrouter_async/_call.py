@@ -220,7 +220,7 @@ class Call(Generic[In, Out]):
     def _read(self, reply: Reply) -> Out:
         """Turn an answer into the result; raises `AttemptError`."""
         try:
-            return interpret(self._operation, reply, *self._secrets)
+            return interpret(self._operation, reply, *self._secrets, request=self._request)
         except OpenRouterError as error:
             failure = self._failure(error.with_traceback(None), condition_of_reply(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
