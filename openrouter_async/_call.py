@@ -379,9 +379,12 @@ _TWICE: Final = 2
 def _secrets_in(given: object) -> list[Secret]:
     """Give the partner's key that went out with a create, since no error may repeat it."""
     external = getattr(given, "external", None)
+    key: object = None
     if isinstance(external, External):
-        return [external.api_key]
-    return [Secret(external["api_key"])] if isinstance(external, Mapping) else []
+        key = external.api_key
+    elif isinstance(external, Mapping):
+        key = external.get("api_key")
+    return [Secret(key)] if isinstance(key, (str, Secret)) else []
 
 
 def _composed(operation: Operation[In, Any], given: In) -> Request:

@@ -154,7 +154,7 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         omitted = passed is OMITTED or (passed is None and not as_null)
         if omitted and not parameter.required:
             continue
-        value: Any = None if as_null else parameter.check(parameter.name, passed)
+        value: Any = None if as_null else _checked(parameter, passed)
         if parameter.place == "path":  # its check lets nothing pass that would need quoting
             target = target.replace(parameter.placeholder, value)
             in_path[parameter.name] = value
@@ -173,6 +173,17 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         in_path=in_path,
         body=msgspec.json.encode(body) if body else None,
     )
+
+
+def _checked(parameter: Parameter, passed: object) -> Any:
+    """Return what is sent for a parameter; raises `InvalidRequestError`, whatever was passed."""
+    try:
+        return parameter.check(parameter.name, passed)
+    except InvalidRequestError:
+        raise
+    except Exception:  # noqa: BLE001  # what the methods of a foreign class raise
+        message = f"{parameter.name} must be a value whose own methods do not fail"
+    raise InvalidRequestError(message, parameter=parameter.name)
 
 
 @attrs.define(kw_only=True)

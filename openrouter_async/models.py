@@ -300,8 +300,8 @@ class ListWorkspacesResponse:
 class External:
     """A partner-defined identity for a new key; partner accounts only.
 
-    `api_key` is the partner's own key for its user, at least 32 characters.
+    `api_key` is the partner's own key for its user, at least 32 characters; None: it has none.
     """
 
     user: str
-    api_key: Secret = attrs.field(converter=Secret)
+    api_key: Secret | None = attrs.field(default=None, converter=attrs.converters.optional(Secret))

@@ -17,6 +17,8 @@ STOREYS = [
     [
         "_html_table",
         "_json",
+        "_money",
+        "_numbers",
         "_omitted",
         "_options",
         "_version",
