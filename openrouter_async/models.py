@@ -14,6 +14,7 @@ from typing import Annotated, Final, TypeAlias, TypeVar
 import attrs
 from msgspec import Meta
 
+from openrouter_async import _money
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.secret import Secret
 
@@ -86,12 +87,12 @@ class APIKey:
         """
         if self.limit is None or self.limit_remaining is None:
             return None
-        return self.limit - self.limit_remaining
+        return _money.difference(self.limit, self.limit_remaining)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the limit is used up, so that the key answers 402 or 403 until it resets."""
-        return self.limit_remaining is not None and self.limit_remaining <= 0
+        return self.limit_remaining is not None and not _money.is_more(self.limit_remaining, 0)
 
     def is_expired(self, now: datetime | None = None) -> bool:
         """Whether `expires_at` has come by `now` (aware; None: the present)."""
