@@ -71,7 +71,11 @@ def share(usd: float | None, whole: float | None) -> float | None:
     """Return an amount as a part of another, 1 for all; None where either is unknown or it is 0."""
     if usd is None or whole is None or not rounded(whole):
         return None
-    return round(finite(usd / whole), _DECIMALS)
+    return round(finite(usd / whole), _SHARE_DECIMALS)
+
+
+_SHARE_DECIMALS: Final = 12
+"""Without what floats add to a division."""
 
 
 def written(usd: float) -> str:

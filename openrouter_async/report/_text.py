@@ -51,7 +51,10 @@ def percent(part: float | None, whole: float | None) -> str:
     share = _money.share(part, whole)
     if share is None:
         return "full"
-    return f"{math.floor(100 * share + 1e-9):,d}%" if abs(share) < _MOST_TIMES else "huge"
+    if abs(share) >= _MOST_TIMES:
+        return "huge"
+    percents = math.floor(100 * share)
+    return f"{percents + _money.reaches(part, percents + 1, whole):,d}%"
 
 
 _MOST_TIMES: Final = 1e6
