@@ -126,7 +126,8 @@ def _list_hook(type_: Any, converter: cattrs.Converter) -> Callable[[Any, Any], 
                 if len(problems) > _MOST_PROBLEMS:
                     break
         if problems:
-            raise IterableValidationError("list", problems, type_)
+            # Pyright looks at ExceptionGroup, which takes one argument less.
+            raise IterableValidationError("list", problems, type_)  # pyright: ignore[reportCallIssue]
         return items
 
     return hook

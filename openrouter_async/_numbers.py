@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from numbers import Complex, Integral, Number, Rational, Real
-from typing import Any
+from typing import Any, SupportsFloat, cast
 
 
 def is_flag(value: object) -> bool:
@@ -48,7 +48,7 @@ def _float(value: Any) -> float | None:
             return None
         return float(value) if isinstance(value, Rational) else float(str(value))
     if isinstance(value, Number):  # a Decimal is no Real
-        return None if isinstance(value, Complex) else float(value)
+        return None if isinstance(value, Complex) else float(cast("SupportsFloat", value))
     if isinstance(value, (str, bytes, bytearray)) or hasattr(value, "dtype"):
         return None  # text, dates and arrays of NumPy have `__float__` too
     return float(value) if hasattr(type(value), "__float__") else None

@@ -124,7 +124,11 @@ class Operation(Generic[In, Out]):
 
 def _echoed_by(operation: Operation[Any, Any]) -> list[str]:
     record = typing.get_type_hints(operation.returns).get("data")
-    fields = {field.name for field in attrs.fields(record)} if attrs.has(record) else set[str]()
+    fields = (
+        {field.name for field in attrs.fields(record)}
+        if isinstance(record, type) and attrs.has(record)
+        else set[str]()
+    )
     return [p.name for p in operation.parameters if p.place == "path" and p.name in fields]
 
 

@@ -12,11 +12,15 @@ from openrouter_async import _numbers
 from openrouter_async.errors import ConfigurationError
 
 
-def _checked(value: float, field: attrs.Attribute[float]) -> float:
+def _plain(value: float) -> float:
+    number = _numbers.real(value)
+    return value if number is None else number
+
+
+def _positive(_: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
     number = _numbers.real(value)
     if number is None or not 0 <= number <= sys.float_info.max:
-        raise ConfigurationError(f"{field.name} must be a finite number of at least 0")
-    return number
+        raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0")
 
 
 def _attempts(value: int) -> int:
@@ -24,9 +28,6 @@ def _attempts(value: int) -> int:
     if attempts is None or attempts < 1:
         raise ConfigurationError("max_attempts must be an integer of at least 1")
     return attempts
-
-
-_SECONDS: Final = attrs.Converter(_checked, takes_field=True)
 
 
 def _statuses(value: Iterable[int] | None) -> frozenset[int]:
@@ -53,13 +54,13 @@ class RetryConfig:
     """`"none"` is the same as passing `retries=None`."""
     max_attempts: int = attrs.field(default=3, converter=_attempts)
     """All attempts, the first one included."""
-    initial_interval: float = attrs.field(default=0.5, converter=_SECONDS)
+    initial_interval: float = attrs.field(default=0.5, converter=_plain, validator=_positive)
     """Upper bound of the first wait, in seconds; waits have full jitter."""
-    max_interval: float = attrs.field(default=8.0, converter=_SECONDS)
+    max_interval: float = attrs.field(default=8.0, converter=_plain, validator=_positive)
     """Upper bound of any wait that the service did not ask for, in seconds."""
-    exponent: float = attrs.field(default=2.0, converter=_SECONDS)
+    exponent: float = attrs.field(default=2.0, converter=_plain, validator=_positive)
     """Growth of the bound from one wait to the next."""
-    max_retry_after: float = attrs.field(default=60.0, converter=_SECONDS)
+    max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_positive)
     """The longest `Retry-After` to wait out, in seconds; beyond it the call fails at once."""
     retry_connection_errors: bool = True
     """False: no retry at all where there was no answer."""
