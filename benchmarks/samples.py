@@ -70,6 +70,10 @@ def one() -> bytes:
     return _dump({"data": record(7)})
 
 
+HASH_OF_ONE: Final[bytes] = record(7)["hash"].encode()
+"""What a server replaces by the hash that was asked for."""
+
+
 def created() -> bytes:
     """Answer of a create."""
     return _dump({"data": record(7), "key": API_KEY})

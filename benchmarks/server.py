@@ -24,6 +24,7 @@ def answer(status: str, body: bytes) -> bytes:
 
 LIST: Final = answer("200 OK", samples.page())
 GET: Final = answer("200 OK", samples.one())
+GET_HASH: Final = samples.HASH_OF_ONE
 CURRENT: Final = answer("200 OK", samples.current())
 CREATED: Final = answer("201 Created", samples.created())
 MISSING: Final = answer("404 Not Found", b'{"error":{"code":404,"message":"No such path"}}')
@@ -38,7 +39,7 @@ def choose(method: bytes, target: bytes) -> bytes:
     if method == b"GET" and path == BASE + b"/keys":
         return LIST
     if method == b"GET" and path.startswith(BASE + b"/keys/"):
-        return GET
+        return GET.replace(GET_HASH, path.rpartition(b"/")[2], 1)
     if method == b"GET" and path == BASE + b"/key":
         return CURRENT
     return MISSING

@@ -226,7 +226,7 @@ class Call(Generic[In, Out]):
     def _read(self, reply: Reply) -> Out:
         """Turn an answer into the result; raises `AttemptError`."""
         try:
-            return interpret(self._operation, reply, *self._secrets)
+            return interpret(self._operation, reply, *self._secrets, request=self._request)
         except OpenRouterError as error:
             failure = self._failure(error.with_traceback(None), condition_of_reply(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
@@ -397,9 +397,12 @@ _TWICE: Final = 2
 def _secrets_in(given: object) -> list[Secret]:
     """Give the partner's key that went out with a create, since no error may repeat it."""
     external = getattr(given, "external", None)
+    key: object = None
     if isinstance(external, External):
-        return [external.api_key]
-    return [Secret(external["api_key"])] if isinstance(external, Mapping) else []
+        key = external.api_key
+    elif isinstance(external, Mapping):
+        key = external.get("api_key")
+    return [Secret(key)] if isinstance(key, (str, Secret)) else []
 
 
 def _composed(operation: Operation[In, Any], given: In) -> Request:

@@ -12,15 +12,15 @@ import typing
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any, Final, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 import attrs
 import cattrs
 import msgspec
-from cattrs.cols import list_structure_factory
+from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
-from openrouter_async._converter import as_object
+from openrouter_async._json import as_object
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import CreateKeysResponse, External, RateLimit, Timestamp
 
@@ -108,12 +108,44 @@ _LIST: Final[Any] = list
 
 
 def _list_hook(type_: Any, converter: cattrs.Converter) -> Callable[[Any, Any], list[Any]]:
-    structure = list_structure_factory(type_, converter)
+    """Make the hook of a list; unlike that of cattrs, it stops once there is enough to say."""
+    (item_type,) = get_args(type_)
+    structure = converter.get_structure_hook(item_type)
 
-    def hook(value: Any, given: Any) -> list[Any]:
+    def hook(value: Any, _: Any) -> list[Any]:
         if type(value) is not list:
             raise _MismatchError("a list", value)
-        return list(structure(value, given))
+        items: list[Any] = []
+        problems: list[Exception] = []
+        for index, item in enumerate(value):
+            try:
+                items.append(structure(item, item_type))
+            except Exception as error:  # noqa: BLE001  # whatever cattrs raises is a mismatch
+                error.add_note(IterableValidationNote(f"item {index}", index, item_type))
+                problems.append(error)
+                if len(problems) > _MOST_PROBLEMS:
+                    break
+        if problems:
+            # Pyright looks at ExceptionGroup, which takes one argument less.
+            raise IterableValidationError("list", problems, type_)  # pyright: ignore[reportCallIssue]
+        return items
+
+    return hook
+
+
+def _is_bounded_list(type_: Any) -> bool:
+    return get_origin(type_) is Annotated and get_origin(get_args(type_)[0]) is _LIST
+
+
+def _bounded_list_hook(type_: Any, converter: cattrs.Converter) -> Callable[[Any, Any], list[Any]]:
+    """Make the hook of a list whose length is bounded by msgspec's `Meta`."""
+    list_type, meta = get_args(type_)
+    structure = converter.get_structure_hook(list_type)
+
+    def hook(value: Any, _: Any) -> list[Any]:
+        if type(value) is list and len(value) > meta.max_length:
+            raise _MismatchError(f"a list of at most {meta.max_length:,} items")
+        return typing.cast("list[Any]", structure(value, list_type))
 
     return hook
 
@@ -122,6 +154,7 @@ def _make_converter() -> cattrs.Converter:
     converter = cattrs.Converter(detailed_validation=True)
     converter.register_structure_hook_factory(attrs.has, _object_hook)
     converter.register_structure_hook_factory(lambda type_: get_origin(type_) is _LIST, _list_hook)
+    converter.register_structure_hook_factory(_is_bounded_list, _bounded_list_hook)
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(int, _integer)
     converter.register_structure_hook(bool, _boolean)
@@ -154,11 +187,16 @@ def structure(type_: type[T], document: Any) -> T:
     try:
         return _CONVERTER.structure(document, type_)
     except Exception as error:  # noqa: BLE001  # whatever cattrs raises is a mismatch
-        problem = ResponseValidationError("; ".join(_explain(error)[:_MOST_PROBLEMS]))
+        problem = ResponseValidationError(_summary(_explain(error)))
     raise problem
 
 
 _MOST_PROBLEMS: Final = 3
+
+
+def _summary(problems: list[str]) -> str:
+    more = ["and more"] if len(problems) > _MOST_PROBLEMS else []
+    return "; ".join([*problems[:_MOST_PROBLEMS], *more])
 
 
 def _explain(error: Exception) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
+from openrouter_async import _numbers
 from openrouter_async.errors import InvalidRequestError
 from openrouter_async.models import External, LimitReset
 from openrouter_async.secret import Secret, looks_like_key
@@ -31,71 +32,86 @@ def refuse(parameter: str, expected: str) -> NoReturn:
 
 def key_hash(parameter: str, value: object) -> str:
     """Check a key's hash; it becomes part of a URL, so that a key itself must not pass."""
-    if isinstance(value, str) and looks_like_key(value):
+    plain = plain_text(value)
+    if plain is not None and looks_like_key(plain):
         refuse(parameter, "a key's hash, not the key itself: it would be sent in a URL and logged")
-    if not isinstance(value, str) or _HASH.fullmatch(value) is None:
+    if plain is None or _HASH.fullmatch(plain) is None:
         refuse(parameter, "a key's hash: 8 to 128 letters, digits, `_` or `-`")
-    return value
+    return plain
+
+
+def plain_text(value: object) -> str | None:
+    """Return a str without what a subclass may have changed; None for anything else."""
+    return str.__str__(value) if isinstance(value, str) else None
 
 
 def text(parameter: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
+    plain = plain_text(value)
+    if plain is None or not plain.strip():
         refuse(parameter, "a str of at least 1 character")
-    if len(value) > _LONGEST_TEXT:
+    if len(plain) > _LONGEST_TEXT:
         refuse(parameter, f"a str of at most {_LONGEST_TEXT:,} characters")
-    if _CONTROL.search(value):
+    if _CONTROL.search(plain):
         refuse(parameter, "a str without control characters")
-    return str.__str__(value)  # a subclass cannot be encoded
+    return plain
 
 
 def identifier(parameter: str, value: object) -> str:
     """Check a workspace's id, which becomes part of a URL; a `uuid.UUID` will do."""
-    if isinstance(value, str) and looks_like_key(value):
+    plain = text(parameter, uuid.UUID.__str__(value) if isinstance(value, uuid.UUID) else value)
+    if looks_like_key(plain):
         refuse(parameter, "a workspace's id, not a key: it would be sent in a URL and logged")
-    return str(value) if isinstance(value, uuid.UUID) else text(parameter, value)
+    return plain
 
 
 def flag(parameter: str, value: object) -> bool:
     """Check a bool; `"true"` and `"false"` pass, since older descriptions say str."""
-    if value in ("true", "false"):
-        return value == "true"
-    if not isinstance(value, bool):
-        refuse(parameter, "a bool")
-    return value
+    plain = plain_text(value)
+    return plain == "true" if plain in ("true", "false") else strict_flag(parameter, value)
 
 
 def strict_flag(parameter: str, value: object) -> bool:
-    if not isinstance(value, bool):
+    """Check a bool; NumPy's will do."""
+    if not _numbers.is_flag(value):
         refuse(parameter, "a bool")
-    return value
+    return bool(value)
 
 
 def usd(parameter: str, value: object) -> float:
-    """Check an amount; NaN and infinity would make an unlimited key."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    """Check a limit; NaN and infinity would make an unlimited key."""
+    amount = _numbers.real(value)
+    if amount is None:
         refuse(parameter, "a number of USD, or None for no limit")
-    if not 0 <= value <= _LARGEST_AMOUNT:
-        refuse(parameter, "a finite number of USD of at least 0, or None for no limit")
-    return int(value) if isinstance(value, int) else float(value)  # NumPy's float is a subclass
+    if amount == 0:
+        return 0
+    if not _SMALLEST_LIMIT <= amount <= _LARGEST_LIMIT:
+        bounds = f"{_SMALLEST_LIMIT:f} to {_LARGEST_LIMIT:,.0f}"
+        refuse(parameter, f"0, or a finite number of USD from {bounds}, or None for no limit")
+    return amount
 
 
-_LARGEST_AMOUNT: Final = 1e15
-"""USD; up to here a float still tells the cents."""
+_SMALLEST_LIMIT: Final = 1e-6
+"""USD, a bound of ours: what is less can buy nothing, and is a mistake."""
+_LARGEST_LIMIT: Final = 1e12
+"""USD, a bound of ours: what is more is no limit."""
 
 
 def limit_reset(parameter: str, value: object) -> str:
-    if not isinstance(value, str) or value not in _RESETS:
+    plain = plain_text(value)
+    if plain is None or plain not in _RESETS:
         refuse(parameter, "daily, weekly, monthly, or None for no reset")
-    return str(value)
+    return plain
 
 
 def whole_number(parameter: str, value: object) -> int:
     """Check a count of at least 0; digits in a str pass, since older descriptions say str."""
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _TOO_MANY:
+    plain = plain_text(value)
+    if plain is not None and plain.isascii() and plain.isdigit() and len(plain) < 16:
+        return int(plain)
+    count = _numbers.whole(value)
+    if count is None or not 0 <= count < _TOO_MANY:
         refuse(parameter, "an integer of at least 0")
-    return int(value)
+    return count
 
 
 _TOO_MANY: Final = 10**15
@@ -103,9 +119,10 @@ _TOO_MANY: Final = 10**15
 
 def at_least_one(parameter: str, value: object) -> int:
     """Check how many things may happen at once."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    count = _numbers.whole(value)
+    if count is None or count < 1:
         refuse(parameter, "an integer of at least 1")
-    return int(value)
+    return count
 
 
 def page_size(parameter: str, value: object) -> int:
@@ -117,37 +134,37 @@ def page_size(parameter: str, value: object) -> int:
 
 def instant(parameter: str, value: object) -> str:
     """Check a point in time; the service takes UTC with seconds and refuses everything else."""
-    expected = "an aware datetime or an ISO 8601 str with a zone"
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime) or value.utcoffset() is None:
-        refuse(parameter, expected)
     try:
-        utc = value.astimezone(UTC)
-    except OverflowError:
+        utc = _utc(value)
+    except Exception:  # noqa: BLE001  # pandas.NaT is a datetime that raises, and so may any zone
         utc = None
     if utc is None:
-        refuse(parameter, expected)
-    return utc.isoformat().replace("+00:00", "Z")
+        refuse(parameter, "an aware datetime or an ISO 8601 str with a zone")
+    return utc
+
+
+def _utc(value: object) -> str | None:
+    plain = plain_text(value)
+    moment = value if plain is None else datetime.fromisoformat(plain)
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        return None
+    return datetime.isoformat(moment.astimezone(UTC)).replace("+00:00", "Z")
 
 
 def external(parameter: str, value: object) -> dict[str, str]:
-    """Check a partner's identity: `External`, or a mapping with the same two fields."""
+    """Check a partner's identity: `External`, or a mapping with its fields."""
     given: dict[Any, Any] = {}
     if isinstance(value, External):
         given = {"user": value.user, "api_key": value.api_key}
     elif isinstance(value, Mapping):
         given = dict(value)
-    if set(given) != {"user", "api_key"}:
-        refuse(parameter, "an External, or a mapping with exactly user and api_key")
-    key = given["api_key"]
-    plain = key.reveal() if isinstance(key, Secret) else key
-    if not isinstance(plain, str) or len(plain) < _EXTERNAL_KEY_LENGTH:
-        refuse(f"{parameter}.api_key", f"a str of at least {_EXTERNAL_KEY_LENGTH} characters")
-    return {
-        "user": text(f"{parameter}.user", given["user"]),
-        "api_key": text(f"{parameter}.api_key", plain),
-    }
+    if not {"user"} <= given.keys() <= {"user", "api_key"}:
+        refuse(parameter, "an External, or a mapping with user and, if need be, api_key")
+    checked = {"user": text(f"{parameter}.user", given["user"])}
+    key = given.get("api_key")
+    if key is not None:
+        plain = plain_text(key.reveal() if isinstance(key, Secret) else key)
+        if plain is None or len(plain) < _EXTERNAL_KEY_LENGTH:
+            refuse(f"{parameter}.api_key", f"a str of at least {_EXTERNAL_KEY_LENGTH} characters")
+        checked["api_key"] = text(f"{parameter}.api_key", plain)
+    return checked

@@ -3,31 +3,35 @@
 Two roads read an answer. The fast one is msgspec, straight into the classes; it takes only
 documents that are exactly right. The careful one, in `_careful`, says what is wrong and where,
 never the value, and takes over whenever the fast one declines. They agree on every document that
-the fast road takes.
+the fast road takes and that is not nested deeper than `_json.DEEPEST`. The fast road needs no such
+bound: it builds nothing of what the classes do not have, and msgspec skips that in so little stack
+that its own guard against recursion holds.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Callable
 from datetime import UTC
 from functools import cache
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
 
+from openrouter_async import _json
 from openrouter_async._checks import key_hash
+from openrouter_async._json import as_object
 from openrouter_async.errors import InvalidRequestError, ResponseValidationError
 from openrouter_async.models import (
+    MOST_ROWS,
     APIKey,
     CreateKeysResponse,
     DeleteKeysResponse,
     GetKeyResponse,
     LenientListResponse,
     ListResponse,
+    Rows,
     UpdateKeysResponse,
 )
 from openrouter_async.secret import looks_like_key
@@ -50,33 +54,15 @@ def structure(type_: type[T], document: Any) -> T:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse UTF-8 JSON; raises `ResponseValidationError`.
-
-    Numbers that no float can hold become infinite here, bytes that are no UTF-8 lone surrogates;
-    both are refused where a field has them.
-    """
+    """Parse the body of an answer; raises `ResponseValidationError`."""
     try:
-        text = body.decode(errors="surrogateescape")
-        return json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        pass
-    raise ResponseValidationError("the answer is no JSON")
+        return _json.parse(body, most_values=MOST_VALUES)
+    except ValueError as error:
+        problem = f"the answer is {error}"
+    raise ResponseValidationError(problem)
 
 
-def as_object(document: object) -> dict[str, Any]:
-    """Give parsed JSON if it is an object, else an empty one."""
-    return cast("dict[str, Any]", document) if isinstance(document, dict) else {}
-
-
-def _parse_int(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else math.inf
-
-
-_MOST_DIGITS: Final = 400
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
+MOST_VALUES: Final = 50 * MOST_ROWS
 
 
 @attrs.frozen(kw_only=True)
@@ -200,7 +186,7 @@ def _hash_of(record: object) -> str | None:
 
 @attrs.frozen(kw_only=True)
 class _RawPage:
-    data: list[Any]
+    data: Rows[Any]
 
 
 def _deleted(body: bytes) -> DeleteKeysResponse:

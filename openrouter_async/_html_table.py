@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Final
 
+from openrouter_async import _money
 from openrouter_async.secret import scrub
 
 _LONGEST: Final = 80
@@ -44,7 +45,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return f'<td style="text-align: right">{value:,d}</td>'
     if isinstance(value, float):
-        return f'<td style="text-align: right">{value:,.2f}</td>'
+        return f'<td style="text-align: right">{_money.written(value)}</td>'
     if isinstance(value, datetime):
         return f"<td>{value.astimezone(UTC):%Y-%m-%d %H:%M}</td>"
     # An isolated text cannot turn the direction of what stands beside it.

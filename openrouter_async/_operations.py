@@ -7,6 +7,7 @@ all read these rows. Rules: https://openrouter.ai/docs/guides/overview/auth/mana
 from __future__ import annotations
 
 import enum
+import typing
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -98,6 +99,9 @@ class Operation(Generic[In, Out]):
     returns: type[Out]
     success: int
     """The declared status; any 2XX is read the same way."""
+    errors: frozenset[int]
+    """The error statuses that every published version of the documentation names for it; whatever
+    else comes is an `OpenRouterDefaultError` too, which stands there for the rest."""
     retry: RetryClass
     doc: str
     """One sentence."""
@@ -111,6 +115,21 @@ class Operation(Generic[In, Out]):
         init=False, default=attrs.Factory(_parameters_of, takes_self=True)
     )
     """Derived from the fields of `takes`."""
+    echoed: tuple[str, ...] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: tuple(_echoed_by(self)), takes_self=True)
+    )
+    """The parameters in `path` that the returned record has too, as get and update have `hash`:
+    what comes back with another value is the answer to another request."""
+
+
+def _echoed_by(operation: Operation[Any, Any]) -> list[str]:
+    record = typing.get_type_hints(operation.returns).get("data")
+    fields = (
+        {field.name for field in attrs.fields(record)}
+        if isinstance(record, type) and attrs.has(record)
+        else set[str]()
+    )
+    return [p.name for p in operation.parameters if p.place == "path" and p.name in fields]
 
 
 @attrs.define(kw_only=True)
@@ -122,12 +141,15 @@ class Request:
     """The path as the table has it: what may be logged."""
     target: str
     """The path with its parameters, and the query."""
+    in_path: Mapping[str, str] = attrs.field(factory=dict, repr=False)
+    """The parameters in the path, by name."""
     body: bytes | None = attrs.field(default=None, repr=False)
 
 
 def compose(operation: Operation[In, Any], given: In) -> Request:
     """Check every parameter and build the request; raises `InvalidRequestError`."""
     target = operation.path
+    in_path: dict[str, str] = {}
     query: dict[str, str] = {}
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
@@ -136,9 +158,10 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         omitted = passed is OMITTED or (passed is None and not as_null)
         if omitted and not parameter.required:
             continue
-        value: Any = None if as_null else parameter.check(parameter.name, passed)
+        value: Any = None if as_null else _checked(parameter, passed)
         if parameter.place == "path":  # its check lets nothing pass that would need quoting
             target = target.replace(parameter.placeholder, value)
+            in_path[parameter.name] = value
         elif parameter.place == "query":
             query[parameter.name] = str(value).lower() if isinstance(value, bool) else str(value)
         else:
@@ -151,8 +174,20 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         method=operation.method,
         route=operation.path,
         target=f"{target}?{urlencode(query)}" if query else target,
+        in_path=in_path,
         body=msgspec.json.encode(body) if body else None,
     )
+
+
+def _checked(parameter: Parameter, passed: object) -> Any:
+    """Return what is sent for a parameter; raises `InvalidRequestError`, whatever was passed."""
+    try:
+        return parameter.check(parameter.name, passed)
+    except InvalidRequestError:
+        raise
+    except Exception:  # noqa: BLE001  # what the methods of a foreign class raise
+        message = f"{parameter.name} must be a value whose own methods do not fail"
+    raise InvalidRequestError(message, parameter=parameter.name)
 
 
 @attrs.define(kw_only=True)
@@ -251,36 +286,43 @@ class ListWorkspaces:
 LIST: Final[Operation[ListKeys, ListResponse]] = Operation(
     name="list", method="GET", path="/keys", takes=ListKeys, returns=ListResponse,
     success=200, retry=RetryClass.READ,
+    errors=frozenset({400, 401, 429, 500}),
     doc="List one page of keys, at most 100, newest first.",
 )  # fmt: skip
 CREATE: Final[Operation[CreateKeys, CreateKeysResponse]] = Operation(
     name="create", method="POST", path="/keys", takes=CreateKeys, returns=CreateKeysResponse,
     success=201, retry=RetryClass.CREATE,
+    errors=frozenset({400, 401, 403, 429, 500}),
     doc="Create a key; its plaintext is shown once.",
 )  # fmt: skip
 GET: Final[Operation[OneKey, GetKeyResponse]] = Operation(
     name="get", method="GET", path="/keys/{hash}", takes=OneKey, returns=GetKeyResponse,
     success=200, retry=RetryClass.READ,
+    errors=frozenset({401, 404, 429, 500}),
     doc="Get one key by its hash.",
 )  # fmt: skip
 UPDATE: Final[Operation[UpdateKeys, UpdateKeysResponse]] = Operation(
     name="update", method="PATCH", path="/keys/{hash}", takes=UpdateKeys,
     returns=UpdateKeysResponse, success=200, retry=RetryClass.UPDATE,
+    errors=frozenset({400, 401, 404, 429, 500}),
     doc="Change a key; what is omitted stays as it is.",
 )  # fmt: skip
 DELETE: Final[Operation[OneKey, DeleteKeysResponse]] = Operation(
     name="delete", method="DELETE", path="/keys/{hash}", takes=OneKey,
     returns=DeleteKeysResponse, success=200, retry=RetryClass.DELETE,
+    errors=frozenset({401, 404, 429, 500}),
     doc="Delete a key for good.",
 )  # fmt: skip
 CURRENT: Final[Operation[Nothing, GetCurrentKeyResponse]] = Operation(
     name="get_current_key_metadata", method="GET", path="/key", takes=Nothing,
     returns=GetCurrentKeyResponse, success=200, retry=RetryClass.READ,
+    errors=frozenset({401, 500}),
     doc="Describe the key that makes the request.", command="whoami",
 )  # fmt: skip
 LIST_WORKSPACES: Final[Operation[ListWorkspaces, ListWorkspacesResponse]] = Operation(
     name="list_workspaces", method="GET", path="/workspaces", takes=ListWorkspaces,
     returns=ListWorkspacesResponse, success=200, retry=RetryClass.READ,
+    errors=frozenset({401, 500}),
     doc="List one page of workspaces.", call="workspaces.list", command="workspaces",
 )  # fmt: skip
 

@@ -8,16 +8,26 @@ from typing import Final, Literal, TypeAlias, TypedDict
 
 import attrs
 
+from openrouter_async import _numbers
 from openrouter_async.errors import ConfigurationError
 
 
+def _plain(value: float) -> float:
+    number = _numbers.real(value)
+    return value if number is None else number
+
+
 def _positive(_: RetryConfig, attribute: attrs.Attribute[float], value: float) -> None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not 0 <= value <= sys.float_info.max
-    ):
+    number = _numbers.real(value)
+    if number is None or not 0 <= number <= sys.float_info.max:
         raise ConfigurationError(f"{attribute.name} must be a finite number of at least 0")
+
+
+def _attempts(value: int) -> int:
+    attempts = _numbers.whole(value)
+    if attempts is None or attempts < 1:
+        raise ConfigurationError("max_attempts must be an integer of at least 1")
+    return attempts
 
 
 def _statuses(value: Iterable[int] | None) -> frozenset[int]:
@@ -25,11 +35,11 @@ def _statuses(value: Iterable[int] | None) -> frozenset[int]:
         return frozenset()
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ConfigurationError("status_codes must be a collection of integers such as {409, 425}")
-    statuses = list(value)
-    for status in statuses:
-        if isinstance(status, bool) or not isinstance(status, int) or not 400 <= status <= 599:
-            raise ConfigurationError("status_codes must be integers from 400 to 599")
-    return frozenset(statuses)
+    statuses = list(map(_numbers.whole, value))
+    known = frozenset(status for status in statuses if status and 400 <= status <= 599)
+    if not known.issuperset(statuses):
+        raise ConfigurationError("status_codes must be integers from 400 to 599")
+    return known
 
 
 @attrs.frozen(kw_only=True)
@@ -42,15 +52,15 @@ class RetryConfig:
 
     strategy: Literal["backoff", "none"] = "backoff"
     """`"none"` is the same as passing `retries=None`."""
-    max_attempts: int = 3
+    max_attempts: int = attrs.field(default=3, converter=_attempts)
     """All attempts, the first one included."""
-    initial_interval: float = attrs.field(default=0.5, validator=_positive)
+    initial_interval: float = attrs.field(default=0.5, converter=_plain, validator=_positive)
     """Upper bound of the first wait, in seconds; waits have full jitter."""
-    max_interval: float = attrs.field(default=8.0, validator=_positive)
+    max_interval: float = attrs.field(default=8.0, converter=_plain, validator=_positive)
     """Upper bound of any wait that the service did not ask for, in seconds."""
-    exponent: float = attrs.field(default=2.0, validator=_positive)
+    exponent: float = attrs.field(default=2.0, converter=_plain, validator=_positive)
     """Growth of the bound from one wait to the next."""
-    max_retry_after: float = attrs.field(default=60.0, validator=_positive)
+    max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_positive)
     """The longest `Retry-After` to wait out, in seconds; beyond it the call fails at once."""
     retry_connection_errors: bool = True
     """False: no retry at all where there was no answer."""
@@ -60,9 +70,6 @@ class RetryConfig:
     def __attrs_post_init__(self) -> None:
         if self.strategy not in ("backoff", "none"):
             raise ConfigurationError('strategy must be "backoff" or "none"')
-        attempts = self.max_attempts
-        if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
-            raise ConfigurationError("max_attempts must be an integer of at least 1")
         if not isinstance(self.retry_connection_errors, bool):
             raise ConfigurationError("retry_connection_errors must be a bool")
         if self.exponent < 1:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 LENIENT_LIST: Final = Operation(
     name=LIST.name, method=LIST.method, path=LIST.path, takes=LIST.takes,
-    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, doc=LIST.doc,
+    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, errors=LIST.errors,
+    doc=LIST.doc,
 )  # fmt: skip
 """`list`, but records that cannot be read are set aside."""
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -13,11 +12,12 @@ from typing import Any, Final, TypeVar
 import attrs
 import msgspec
 
-from openrouter_async import _converter
-from openrouter_async._converter import as_object
-from openrouter_async._operations import Operation
+from openrouter_async import _converter, _json
+from openrouter_async._json import as_object
+from openrouter_async._operations import Operation, Request
 from openrouter_async.errors import (
     ERRORS_BY_STATUS,
+    UNDECLARED_BY_STATUS,
     OpenRouterDefaultError,
     OpenRouterError,
     ResponseTooLargeError,
@@ -49,24 +49,36 @@ class Reply:
     """Seconds since 1970, for a `Retry-After` that is a date."""
 
 
-def interpret(operation: Operation[Any, Out], reply: Reply, *known: Secret) -> Out:
+def interpret(
+    operation: Operation[Any, Out], reply: Reply, *known: Secret, request: Request | None = None
+) -> Out:
     """Turn an answer into what the operation returns; raises the error it stands for.
 
-    `known` are secrets to mask in an error's texts, whatever their shape.
+    `known` are secrets to mask in an error's texts, whatever their shape. `request` is what was
+    asked: an answer about another key is refused, whoever mixed them up; None: that is not known.
     """
     if not 200 <= reply.status < 300:
-        raise error_of(reply, *known)
+        raise error_of(reply, *known, declared=operation.errors)
     if reply.too_large:
         raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
     problem = ""
     try:
         if reply.body or not reply.truncated:  # a body that was lost is not an empty one
-            return _converter.decode(operation.returns, reply.body)
+            response = _converter.decode(operation.returns, reply.body)
+            if request is not None and operation.echoed:
+                _check_echo(operation, response, request)
+            return response
     except ResponseValidationError as error:
         problem = error.message
     if is_cut(reply):
         problem = "the answer ends too early"
     raise _unreadable(ResponseValidationError(problem), reply, *known)
+
+
+def _check_echo(operation: Operation[Any, Any], response: Any, request: Request) -> None:
+    for name in operation.echoed:
+        if getattr(response.data, name) != request.in_path[name]:
+            raise ResponseValidationError(f"answer.data.{name}: not the one that was asked for")
 
 
 def is_cut(reply: Reply) -> bool:
@@ -79,6 +91,7 @@ def is_cut(reply: Reply) -> bool:
 
 def _is_cut_json(body: bytes) -> bool:
     try:
+        _json.check_size(body, most_values=_converter.MOST_VALUES)
         msgspec.json.decode(body)
     except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         return bool(body.strip()) and "truncated" in str(error)
@@ -93,9 +106,12 @@ def _unreadable(
     return error
 
 
-def error_of(reply: Reply, *known: Secret) -> OpenRouterError:
+def error_of(
+    reply: Reply, *known: Secret, declared: Container[int] = ERRORS_BY_STATUS
+) -> OpenRouterError:
     """Build the error for an answer outside 2XX; its class follows the status alone.
 
+    A status that is not `declared` for the operation gives an `OpenRouterDefaultError` as well.
     The body may be the documented `{"error": {…}}`, any other JSON, HTML, or nothing.
     """
     facts = _facts(reply, *known)
@@ -107,9 +123,11 @@ def error_of(reply: Reply, *known: Secret) -> OpenRouterError:
     facts["code"] = code if isinstance(code, int) else _text(code, *known)
     facts["metadata"] = _scrubbed(metadata, *known) if metadata else None
     facts["error_type"] = _text(metadata.get("error_type"), *known)
+    around = as_object(document.get("openrouter_metadata"))
+    facts["openrouter_metadata"] = _scrubbed(around, *known) if around else None
     facts["user_id"] = _text(document.get("user_id"), *known)
     message = _text(details.get("message") if details else said, *known) or ""
-    return _class_of(reply.status)(
+    return _class_of(reply.status, declared)(
         message.strip()[:_LONGEST_MESSAGE] or _phrase(reply.status), **facts
     )
 
@@ -135,10 +153,12 @@ _KEY_FIELD: Final = re.compile(r'("key"\s*:\s*")[^"]+')
 """A new key in an answer that cannot be read, even if it is cut or looks like no key."""
 
 
-def _class_of(status: int) -> type[OpenRouterError]:
+def _class_of(status: int, declared: Container[int]) -> type[OpenRouterError]:
     if status < HTTPStatus.BAD_REQUEST:
         return UnexpectedRedirectError
-    return ERRORS_BY_STATUS.get(status, OpenRouterDefaultError)
+    return (ERRORS_BY_STATUS if status in declared else UNDECLARED_BY_STATUS).get(
+        status, OpenRouterDefaultError
+    )
 
 
 def _phrase(status: int) -> str:
@@ -170,8 +190,8 @@ def request_id(reply: Reply, *known: Secret) -> str | None:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        return as_object(json.loads(body))
-    except (ValueError, RecursionError):
+        return as_object(_json.parse(body))
+    except ValueError:
         return {}
 
 

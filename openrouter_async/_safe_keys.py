@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import UUID
@@ -257,6 +258,7 @@ def wrapped(
     external: External | Mapping[str, Any] | Omitted | None,
 ) -> External | Mapping[str, Any] | Omitted | None:
     """Wrap a partner's key, so that a traceback through `create` does not show it."""
-    if isinstance(external, Mapping) and isinstance(external.get("api_key"), str):
-        return {**external, "api_key": Secret(external["api_key"])}
+    with suppress(Exception):  # a mapping that cannot be read is refused by name later
+        if isinstance(external, Mapping) and isinstance(external.get("api_key"), str):
+            return {**external, "api_key": Secret(external["api_key"])}
     return external

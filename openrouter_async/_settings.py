@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
+from openrouter_async import _numbers
 from openrouter_async._options import ONCE, CallOptions, RetryConfig
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.secret import Secret
@@ -78,11 +79,12 @@ def checked_retries(retries: object) -> RetryConfig:
 
 def checked_seconds(name: str, value: object) -> float:
     """Check a time-out in seconds."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    seconds = _numbers.real(value)
+    if seconds is None:
         raise ConfigurationError(f"{name} must be a number of seconds")
-    if not 0 < value <= sys.float_info.max:
+    if not 0 < seconds <= sys.float_info.max:
         raise ConfigurationError(f"{name} must be a finite number of seconds above 0")
-    return value
+    return seconds
 
 
 def checked_url(url: object, *, allow_insecure_http: bool) -> str:

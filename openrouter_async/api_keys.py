@@ -130,7 +130,9 @@ class APIKeys(SafeKeys, ManyKeys):
 
         Args:
             name: At least 1 character; names need not be unique.
-            limit: USD that the key may spend in each window; None or omitted: unlimited.
+            limit: USD that the key may spend in each window; None or omitted: unlimited. 0, or
+                from 0.000001 to 1e12; any real number will do, and is sent as short as it can be
+                written: `Decimal("0.1")` and `numpy.float32(0.1)` are 0.1.
             limit_reset: When the limit starts anew, at midnight UTC: `daily`, `weekly` (Mondays)
                 or `monthly`; None or omitted: never.
             include_byok_in_limit: Whether usage of own provider keys counts toward the limit.
@@ -138,7 +140,8 @@ class APIKeys(SafeKeys, ManyKeys):
                 omitted: the key does not expire.
             creator_user_id: The member to create the key for, in an organization.
             workspace_id: Where the key belongs; omitted: the default workspace.
-            external: A partner's own identity for the key; partner accounts only.
+            external: A partner's own identity for the key, `External(user=...)` or a mapping with
+                `user` and perhaps `api_key`; partner accounts only.
             **options: See `CallOptions`.
 
         Raises:
@@ -228,7 +231,8 @@ class APIKeys(SafeKeys, ManyKeys):
             hash: The key's `hash`, not the key itself.
             name: The new name.
             disabled: Whether the key is refused; raising a limit does not enable a key.
-            limit: USD in each window, replacing the old limit; None **removes** it.
+            limit: USD in each window, replacing the old limit; None **removes** it. As for
+                `create`.
             limit_reset: `daily`, `weekly` or `monthly`; None: the limit never resets.
             include_byok_in_limit: Whether usage of own provider keys counts toward the limit.
             workspace_id: Where to move the key; guardrails follow, presets and BYOK do not.

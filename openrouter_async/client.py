@@ -9,6 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
+from openrouter_async import _numbers
 from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import MAX_WAIT, CallOptions, RetryConfig
 from openrouter_async._settings import (
@@ -121,11 +122,8 @@ class AsyncOpenRouter:
             total_timeout=checked_seconds("total_timeout", total_timeout),
             allow_insecure_http=allow_insecure_http,
         )
-        if (
-            isinstance(max_connections, bool)
-            or not isinstance(max_connections, int)
-            or max_connections < 1
-        ):
+        connections = _numbers.whole(max_connections)
+        if connections is None or connections < 1:
             raise ConfigurationError("max_connections must be an integer of at least 1")
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError("on_attempt must be callable")
@@ -137,7 +135,7 @@ class AsyncOpenRouter:
         core = Core(
             key=key,
             transport=transport,
-            max_connections=max_connections,
+            max_connections=connections,
             on_attempt=on_attempt,
         )
         self._set_up(core, settings)

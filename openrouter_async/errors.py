@@ -15,7 +15,7 @@ OpenRouterError
 ├── ConflictResponseError                 409
 ├── TooManyRequestsResponseError          429
 ├── InternalServerResponseError           500
-├── OpenRouterDefaultError                any other status of 400 and above
+├── OpenRouterDefaultError                any other status, or one undocumented there
 ├── ResponseValidationError               an answer that cannot be read
 │   └── ResponseTooLargeError             an answer longer than the client reads
 ├── UnexpectedRedirectError               3XX; no redirect is followed with credentials
@@ -25,8 +25,10 @@ OpenRouterError
 └── PagingError                           the pages of a list do not fit together
 ```
 
-An ambiguous create that had a status is also an instance of that status's class. All of them can
-be pickled and copied; none carries a key, and none chains an exception of another library.
+An ambiguous create that had a status is also an instance of that status's class, and a 403 to an
+operation that is not documented to answer so is both a `ForbiddenResponseError` and an
+`OpenRouterDefaultError`. All of them can be pickled and copied; none carries a key, and none chains
+an exception of another library.
 """
 
 from __future__ import annotations
@@ -84,6 +86,8 @@ class OpenRouterError(Exception):
     """`error.metadata.error_type`, the service's stable word for the failure."""
     metadata: Mapping[str, Any] | None = None
     """`error.metadata` of the body."""
+    openrouter_metadata: Mapping[str, Any] | None = None
+    """`openrouter_metadata` of the body."""
     user_id: str | None = None
     """`user_id` of the body."""
     body: str | None = None
@@ -165,7 +169,11 @@ class InternalServerResponseError(OpenRouterError):
 
 
 class OpenRouterDefaultError(OpenRouterError):
-    """Any other status of 400 and above."""
+    """A status of 400 and above that the documentation does not name for the operation.
+
+    This is what the official SDK raises for "4XX, 5XX". Where the status has a class of its own,
+    the error is an instance of that class too.
+    """
 
 
 class ResponseValidationError(OpenRouterError):
@@ -246,6 +254,48 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
 }
 
 
+class _UndeclaredBadRequestError(BadRequestResponseError, OpenRouterDefaultError):
+    """400 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredUnauthorizedError(UnauthorizedResponseError, OpenRouterDefaultError):
+    """401 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredForbiddenError(ForbiddenResponseError, OpenRouterDefaultError):
+    """403 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredNotFoundError(NotFoundResponseError, OpenRouterDefaultError):
+    """404 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredConflictError(ConflictResponseError, OpenRouterDefaultError):
+    """409 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredTooManyRequestsError(TooManyRequestsResponseError, OpenRouterDefaultError):
+    """429 to an operation that is not documented to answer so."""
+
+
+class _UndeclaredInternalServerError(InternalServerResponseError, OpenRouterDefaultError):
+    """500 to an operation that is not documented to answer so."""
+
+
+UNDECLARED_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
+    400: _UndeclaredBadRequestError,
+    401: _UndeclaredUnauthorizedError,
+    403: _UndeclaredForbiddenError,
+    404: _UndeclaredNotFoundError,
+    409: _UndeclaredConflictError,
+    429: _UndeclaredTooManyRequestsError,
+    500: _UndeclaredInternalServerError,
+}
+for _status, _class in UNDECLARED_BY_STATUS.items():
+    # What monitoring groups by; the qualified name, by which pickle finds the class, stays.
+    _class.__name__ = ERRORS_BY_STATUS[_status].__name__
+
+
 class _AmbiguousCreateInternalServerError(AmbiguousCreateError, InternalServerResponseError):
     """A create answered with 500."""
 
@@ -281,4 +331,7 @@ def ambiguous_class(cause: OpenRouterError) -> type[AmbiguousCreateError]:
     It is also the class of the answer's status, where there was an answer. It is never an
     `APITimeoutError` or `APIConnectionError`, which callers repeat.
     """
-    return _AMBIGUOUS.get(type(cause), AmbiguousCreateError)
+    return next(
+        (_AMBIGUOUS[known] for known in type(cause).__mro__ if known in _AMBIGUOUS),
+        AmbiguousCreateError,
+    )

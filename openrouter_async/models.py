@@ -9,16 +9,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias, TypeVar
 
 import attrs
 from msgspec import Meta
 
+from openrouter_async import _money
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.secret import Secret
 
 Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """An aware UTC datetime; a timestamp without a zone is refused, other zones are converted."""
+
+
+MOST_ROWS: Final = 10_000
+"""What a list in an answer may have at most, a bound of ours: the service's pages have 100 rows."""
+
+T = TypeVar("T")
+Rows: TypeAlias = Annotated[list[T], Meta(max_length=MOST_ROWS)]
 
 
 class LimitReset(StrEnum):
@@ -79,12 +87,12 @@ class APIKey:
         """
         if self.limit is None or self.limit_remaining is None:
             return None
-        return self.limit - self.limit_remaining
+        return _money.difference(self.limit, self.limit_remaining)
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the limit is used up, so that the key answers 402 or 403 until it resets."""
-        return self.limit_remaining is not None and self.limit_remaining <= 0
+        return self.limit_remaining is not None and not _money.is_more(self.limit_remaining, 0)
 
     def is_expired(self, now: datetime | None = None) -> bool:
         """Whether `expires_at` has come by `now` (aware; None: the present)."""
@@ -105,7 +113,7 @@ UpdateKeysData = APIKey
 class ListResponse:
     """One page of keys, at most 100, newest first."""
 
-    data: list[APIKey]
+    data: Rows[APIKey]
 
     def _repr_html_(self) -> str:
         """Show the keys as a table, in a notebook."""
@@ -239,8 +247,8 @@ class GetCurrentKeyData:
     expires_at: Timestamp | None = None
     organization_id: str | None = None
     workspace_id: str | None = None
-    allowed_data_regions: list[str] | None = None
-    budgets: list[Budget] | None = None
+    allowed_data_regions: Rows[str] | None = None
+    budgets: Rows[Budget] | None = None
     effective_budget: Budget | None = None
     """The one of `budgets` that binds."""
     free_model_daily_requests: FreeModelDailyRequests | None = None
@@ -270,8 +278,10 @@ class Workspace:
     default_text_model: str | None = None
     default_image_model: str | None = None
     default_provider_sort: str | None = None
+    disabled_server_tools: Rows[str] | None = None
+    """Tools of the service that may not be used; None: the service did not say."""
     include_byok_in_budgets: bool | None = None
-    io_logging_api_key_ids: list[int] | None = None
+    io_logging_api_key_ids: Rows[int] | None = None
     io_logging_sampling_rate: float | None = None
     is_data_discount_logging_enabled: bool | None = None
     is_observability_broadcast_enabled: bool | None = None
@@ -282,7 +292,7 @@ class Workspace:
 class ListWorkspacesResponse:
     """One page of workspaces."""
 
-    data: list[Workspace]
+    data: Rows[Workspace]
     total_count: int | None = None
     """How many workspaces there are on all pages."""
 
@@ -291,8 +301,8 @@ class ListWorkspacesResponse:
 class External:
     """A partner-defined identity for a new key; partner accounts only.
 
-    `api_key` is the partner's own key for its user, at least 32 characters.
+    `api_key` is the partner's own key for its user, at least 32 characters; None: it has none.
     """
 
     user: str
-    api_key: Secret = attrs.field(converter=Secret)
+    api_key: Secret | None = attrs.field(default=None, converter=attrs.converters.optional(Secret))

@@ -25,7 +25,8 @@ class Secret:
     def __init__(self, value: str | Secret) -> None:
         if not isinstance(value, (str, Secret)):
             raise TypeError(f"a secret is a str, not {type(value).__name__}")
-        self.__value: Final[str] = value if isinstance(value, str) else value.reveal()
+        # A subclass may show its text where a str does not.
+        self.__value: Final[str] = str.__str__(value) if isinstance(value, str) else value.reveal()
 
     def reveal(self) -> str:
         """Give the plaintext; what happens to it from here on is the caller's part."""

@@ -14,7 +14,18 @@ MODULES = {
 
 # A new module gets its name here, on the lowest floor where it can stand.
 STOREYS = [
-    ["_html_table", "_omitted", "_options", "_version", "errors", "models", "secret"],  # 0, words
+    [
+        "_html_table",
+        "_json",
+        "_money",
+        "_numbers",
+        "_omitted",
+        "_options",
+        "_version",
+        "errors",
+        "models",
+        "secret",
+    ],  # 0, words
     [
         "_careful",
         "_checks",

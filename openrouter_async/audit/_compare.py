@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async._converter import to_dict
 from openrouter_async.audit._findings import Finding
 from openrouter_async.audit._report import AuditReport, instant
-from openrouter_async.audit._totals import DECIMALS
 from openrouter_async.models import APIKey
 
 COMPARISON_SCHEMA: Final = 1
@@ -128,8 +128,8 @@ def compare(old: AuditReport, new: AuditReport) -> Comparison:
         moved=_changes(both, "workspace_id"),
         expiries=_changes(both, "expires_at"),
         spend=spend,
-        usage=round(sum(each.usage for each in spend), DECIMALS),
-        byok_usage=round(sum(each.byok_usage for each in spend), DECIMALS),
+        usage=_money.total(each.usage for each in spend),
+        byok_usage=_money.total(each.byok_usage for each in spend),
         findings_new=_only_in(new, old),
         findings_gone=_only_in(old, new),
         workspaces={**old.workspaces, **new.workspaces},
@@ -148,15 +148,15 @@ def _changes(both: Iterable[tuple[APIKey, APIKey]], *fields: str) -> list[KeyCha
         )
         for was, key in both
         for field in fields
-        if getattr(was, field) != getattr(key, field)
+        if _money.differ(getattr(was, field), getattr(key, field))
     ]
 
 
 def _spend(both: Iterable[tuple[APIKey, APIKey]], created: Iterable[APIKey]) -> Iterable[KeySpend]:
     pairs: list[tuple[APIKey | None, APIKey]] = [*both, *((None, key) for key in created)]
     for was, key in pairs:
-        usage = round(key.usage - (was.usage if was else 0), DECIMALS)
-        byok = round(key.byok_usage - (was.byok_usage if was else 0), DECIMALS)
+        usage = _money.difference(key.usage, was.usage if was else 0)
+        byok = _money.difference(key.byok_usage, was.byok_usage if was else 0)
         if usage or byok:
             yield KeySpend(
                 hash=key.hash,

@@ -13,6 +13,7 @@ from datetime import datetime
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
+from openrouter_async import _money
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
 from openrouter_async.secret import scrub
@@ -102,11 +103,11 @@ def _sums(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> list[dict[
     for row in rows:
         entry = sums[scrub(str(row[by] or "none"))]
         for place, amount in enumerate((row[f"usage{end}"], row[f"byok_usage{end}"], 1)):
-            entry[place] += amount
+            entry[place] = _money.added(entry[place], amount)
     falling = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
     top, rest = falling[:_MOST_BARS], falling[_MOST_BARS:]
     if rest:
-        others = [sum(figures[place] for _, figures in rest) for place in range(3)]
+        others = [_money.total(figures[place] for _, figures in rest) for place in range(3)]
         top.append((f"{len(rest)} others", others))
     return [
         {"group": group, "kind": kind, "usd": round(amount, 6), "keys": int(keys)}

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from openrouter_async._html_table import html_table
+from openrouter_async.audit._phrases import money
 
 if TYPE_CHECKING:
     from openrouter_async.audit._report import AuditReport
@@ -29,7 +30,7 @@ def _headline(report: AuditReport) -> str:
     return (
         f"<b>{totals.keys:,d} keys</b>, {totals.active:,d} active; "
         f"{'<b>partial</b>' if report.partial else state}; "
-        f"${totals.usage_monthly:,.2f} this month, ${totals.usage:,.2f} ever; "
+        f"{money(totals.usage_monthly)} this month, {money(totals.usage)} ever; "
         f"findings: {escape(found) or 'none'}"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from openrouter_async import _money
 from openrouter_async.models import APIKey
 
 _DAY: Final = timedelta(days=1)
@@ -28,4 +29,4 @@ def days(count: float) -> str:
 
 def money(usd: float) -> str:
     """Write an amount for people."""
-    return f"${usd:,.2f}" if abs(usd) >= 0.01 or not usd else f"${usd:.2g}"
+    return f"${_money.written(usd)}" if abs(usd) >= 0.01 or not usd else f"${usd:.2g}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async._converter import to_dict
 from openrouter_async.audit._findings import Finding, Severity
 from openrouter_async.audit._totals import Totals
@@ -154,7 +155,7 @@ class AuditReport:
             "workspace": self.workspaces.get(key.workspace_id or ""),
             "state": state_of(key, self.now),
             "spent_in_window": spent,
-            "used": spent / key.limit if spent is not None and key.limit else None,
+            "used": _money.share(spent, key.limit),
             "severity": findings[0].severity.value if findings else None,
             "findings": " ".join(finding.rule for finding in findings),
         }

@@ -10,8 +10,9 @@ from typing import Any, Final, TypeVar, cast
 
 import attrs
 
+from openrouter_async import _json
 from openrouter_async._careful import structure
-from openrouter_async._converter import as_object, parse_json
+from openrouter_async._json import as_object
 from openrouter_async.audit._findings import Figure, Finding, severity_of
 from openrouter_async.audit._report import SCHEMA, SCOPES, AuditFailure, AuditReport
 from openrouter_async.audit._totals import Totals
@@ -83,13 +84,13 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
     """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
     where = Path(path)
     try:
-        return report_from(parse_json(where.read_bytes()))
+        return report_from(_json.parse(where.read_bytes()))
     except OSError as error:
         problem = f"cannot be read: {error.strerror or type(error).__name__}"
-    except ResponseValidationError:
-        problem = "is no JSON"
     except ConfigurationError as error:
         problem = f"is no saved report: {error.message}"
+    except ValueError as error:
+        problem = f"is {error}"
     raise ConfigurationError(f"{where} {problem}")
 
 

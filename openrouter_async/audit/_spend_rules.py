@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.audit._findings import Remark, Severity
 from openrouter_async.audit._phrases import is_usable, money
 from openrouter_async.audit._settings import number, percents
-from openrouter_async.audit._totals import DECIMALS
 from openrouter_async.models import APIKey
 
 
@@ -44,17 +44,20 @@ class NearLimit:
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
         """Look at one key."""
-        spent = key.spent_in_window
-        if spent is None or not key.limit or key.is_exhausted or not is_usable(key, now):
+        spent, limit = key.spent_in_window, key.limit
+        share = _money.share(spent, limit)
+        if share is None or spent is None or limit is None:
             return
-        percent = 100 * spent / key.limit
-        if percent >= self.thresholds[0]:
-            reached = [threshold for threshold in self.thresholds if percent >= threshold]
+        if key.is_exhausted or not is_usable(key, now):
+            return
+        reached = [each for each in self.thresholds if _money.reaches(spent, each, limit)]
+        if reached:
+            percent = _money.finite(100 * share)
             yield Remark(
-                f"{money(spent)} of its limit of {money(key.limit)} are spent, {percent:.0f} %.",
+                f"{money(spent)} of its limit of {money(limit)} are spent, {percent:.0f} %.",
                 {
                     "spent": spent,
-                    "limit": key.limit,
+                    "limit": limit,
                     "percent": round(percent, 1),
                     "threshold": reached[-1],
                 },
@@ -91,8 +94,10 @@ class Overspent:
     def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
         """Look at one key."""
         spent = key.spent_in_window
-        if spent is not None and key.limit is not None and spent - key.limit > self.tolerance:
-            excess = round(spent - key.limit, DECIMALS)
+        if spent is None or key.limit is None:
+            return
+        excess = _money.difference(spent, key.limit)
+        if excess > 0 and _money.is_more(excess, self.tolerance):
             yield Remark(
                 f"{money(excess)} more than its limit of {money(key.limit)} are spent.",
                 {"spent": spent, "limit": key.limit, "excess": excess},
@@ -132,24 +137,28 @@ class Spike:
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
         """Look at one key."""
-        today = key.usage_daily + key.byok_usage_daily
-        if today < self.least:
+        today = _money.total((key.usage_daily, key.byok_usage_daily))
+        if _money.is_more(self.least, today):
             return
         usual = self._usual(key, now, today)
-        if usual is None or today < self.factor * usual:
+        if usual is None or _money.is_more(_money.finite(self.factor * usual), today):
             return
-        times = f", {today / usual:.0f} times the usual {money(usual)} a day" if usual else ""
+        times = (
+            f", {_money.finite(today / usual):.0f} times the usual {money(usual)} a day"
+            if usual
+            else ""
+        )
         yield Remark(
             f"{money(today)} are spent today{times or ', and nothing on earlier days'}.",
-            {"today": round(today, DECIMALS), "usual": round(usual, DECIMALS)},
+            {"today": today, "usual": usual},
         )
 
     def _usual(self, key: APIKey, now: datetime, today: float) -> float | None:
         """Give the mean of the earlier days, USD a day; None where there are none."""
         day = now.astimezone(UTC)
-        week = key.usage_weekly + key.byok_usage_weekly - today
-        month = key.usage_monthly + key.byok_usage_monthly - today
+        week = _money.total((key.usage_weekly, key.byok_usage_weekly, -today))
+        month = _money.total((key.usage_monthly, key.byok_usage_monthly, -today))
         earlier, days = (week, day.weekday()) if day.weekday() else (month, day.day - 1)
         lived = (day.date() - key.created_at.astimezone(UTC).date()).days
         days = min(days, lived)
-        return max(earlier, 0.0) / days if days > 0 else None
+        return _money.rounded(max(earlier, 0.0) / days) if days > 0 else None

@@ -8,12 +8,10 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.models import APIKey
 
 G = TypeVar("G", bound=Hashable)
-
-DECIMALS: Final = 9
-"""The service counts down to a billionth of a dollar."""
 
 
 def _present() -> datetime:
@@ -59,29 +57,21 @@ class Totals:
     def add(self, key: APIKey) -> None:
         """Count one more key."""
         expired = key.is_expired(self.now)
+        exhausted = key.is_exhausted
         remaining = key.limit_remaining
         self.keys += 1
         self.disabled += key.disabled
         self.expired += expired
-        if key.limit is None:
-            self.unlimited += 1
-        else:
-            self.limit += key.limit
+        self.exhausted += exhausted
+        self.unlimited += key.limit is None
+        self.active += not (key.disabled or expired or exhausted)
+        self.limit = _money.added(self.limit, key.limit or 0.0)
         if remaining is not None:
-            self.limit_remaining += remaining
-            self.spent_in_window += key.spent_in_window or 0.0
-            self.exhausted += remaining <= 0
-            self.overspent += remaining < 0
-        if not (key.disabled or expired or (remaining is not None and remaining <= 0)):
-            self.active += 1
-        self.usage += key.usage
-        self.usage_daily += key.usage_daily
-        self.usage_weekly += key.usage_weekly
-        self.usage_monthly += key.usage_monthly
-        self.byok_usage += key.byok_usage
-        self.byok_usage_daily += key.byok_usage_daily
-        self.byok_usage_weekly += key.byok_usage_weekly
-        self.byok_usage_monthly += key.byok_usage_monthly
+            self.overspent += _money.is_more(0, remaining)
+            self.limit_remaining = _money.added(self.limit_remaining, remaining)
+            self.spent_in_window = _money.added(self.spent_in_window, key.spent_in_window or 0.0)
+        for name in _USAGES:
+            setattr(self, name, _money.added(getattr(self, name), getattr(key, name)))
 
     @classmethod
     def of(cls, keys: Iterable[APIKey], now: datetime | None = None) -> Self:
@@ -110,17 +100,23 @@ class Totals:
         """Sum up totals of disjoint keys; `now` None: the present."""
         whole = cls(now=now or _present())
         for part in parts:
-            for name in _FIGURES:
+            for name in _COUNTS:
                 setattr(whole, name, getattr(whole, name) + getattr(part, name))
+            for name in _AMOUNTS:
+                setattr(whole, name, _money.added(getattr(whole, name), getattr(part, name)))
         return whole
 
     def to_dict(self) -> dict[str, Any]:
         """Give JSON-ready data without `now`; amounts are rounded to a billionth of a dollar."""
-        figures = {name: getattr(self, name) for name in _FIGURES}
-        return {
-            name: round(value, DECIMALS) if isinstance(value, float) else value
-            for name, value in figures.items()
+        return {name: getattr(self, name) for name in _COUNTS} | {
+            name: _money.rounded(getattr(self, name)) for name in _AMOUNTS
         }
 
 
-_FIGURES: Final = tuple(field.name for field in attrs.fields(Totals) if field.name != "now")
+_COUNTS: Final = ("keys", "active", "disabled", "expired", "exhausted", "overspent", "unlimited")
+_USAGES: Final = tuple(
+    f"{kind}{window}"
+    for kind in ("usage", "byok_usage")
+    for window in ("", "_daily", "_weekly", "_monthly")
+)
+_AMOUNTS: Final = ("limit", "limit_remaining", "spent_in_window", *_USAGES)

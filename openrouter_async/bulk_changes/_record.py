@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
+from openrouter_async import _json
 from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
@@ -141,8 +142,8 @@ def _said_in(data: bytes) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | N
     account: dict[str, Any] | None = None
     for line in data.split(b"\n"):
         try:
-            entry: object = json.loads(line)
-        except (ValueError, RecursionError):
+            entry: object = _json.parse(line)
+        except ValueError:
             continue
         if not isinstance(entry, dict):
             continue

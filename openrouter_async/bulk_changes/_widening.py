@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from openrouter_async import _checks, _money
 from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import UpdateKeys
 from openrouter_async.models import APIKey, LimitReset
@@ -33,7 +34,11 @@ def widened_by(key: APIKey, change: UpdateKeys) -> tuple[str, ...]:
 
 
 def _enabled(key: APIKey, disabled: Any) -> str | None:
-    return "enables the key" if key.disabled and disabled is False else None
+    return "enables the key" if key.disabled and _is_false(disabled) else None
+
+
+def _is_false(flag: Any) -> bool:
+    return flag is not OMITTED and flag is not None and not flag  # NumPy has a bool of its own
 
 
 def _limit(key: APIKey, limit: Any) -> str | None:
@@ -41,7 +46,10 @@ def _limit(key: APIKey, limit: Any) -> str | None:
         return None
     if limit is None:
         return f"removes the limit of {key.limit:g} USD"
-    return f"raises the limit from {key.limit:g} to {limit:g} USD" if limit > key.limit else None
+    new = _checks.usd("limit", limit)  # as it goes out
+    if not _money.is_more(new, key.limit):
+        return None
+    return f"raises the limit from {key.limit:g} to {new:g} USD"
 
 
 def _reset(key: APIKey, reset: Any) -> str | None:
@@ -55,6 +63,6 @@ def _reset(key: APIKey, reset: Any) -> str | None:
 
 
 def _byok(key: APIKey, include: Any) -> str | None:
-    if key.include_byok_in_limit and include is False:
+    if key.include_byok_in_limit and _is_false(include):
         return "usage of own provider keys counts toward the limit no more"
     return None

@@ -81,10 +81,12 @@ class NewKey:
 
     def external(self) -> External | None:
         """Give the partner's identity; raises `CommandError`."""
-        if (self.external_user is None) != (self.external_key_file is None):
-            raise CommandError("--external-user and --external-key-file need each other")
-        if self.external_user is None or self.external_key_file is None:
+        if self.external_user is None:
+            if self.external_key_file is not None:
+                raise CommandError("--external-key-file needs --external-user")
             return None
+        if self.external_key_file is None:
+            return External(user=self.external_user)
         key = key_from_file(self.external_key_file, "--external-key-file")
         return External(user=self.external_user, api_key=key)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import attrs
 import typer
 
 from openrouter_async import _checks
 from openrouter_async._converter import to_dict
-from openrouter_async._operations import PAGE_SIZE
+from openrouter_async._operations import PAGE_SIZE, ListKeys
+from openrouter_async._pages import LENIENT_LIST
 from openrouter_async.cli._exits import CommandError, Exit
 from openrouter_async.cli._groups import command
 from openrouter_async.cli._messages import tell, warn
@@ -21,7 +22,7 @@ from openrouter_async.cli._session import Connection
 from openrouter_async.cli._sheet import RecordFormat, RecordOption, Sheet, Sorted, Writer, opened
 from openrouter_async.cli._workspaces import all_workspaces, workspace_id
 from openrouter_async.client import AsyncOpenRouter
-from openrouter_async.errors import InvalidRequestError
+from openrouter_async.errors import InvalidRequestError, ResponseValidationError
 from openrouter_async.models import APIKey
 from openrouter_async.report import KeyRow, count, current_facts, json_text, key_facts, plain
 
@@ -113,20 +114,34 @@ async def _list(
         writer.add([KeyRow(key=key, now=now) for key in keys if passes(key)])
 
     if not which.all:
-        page = await client.api_keys.list(offset=which.offset, **filters)
+        page = await client.call(LENIENT_LIST, ListKeys(offset=which.offset, **filters), {})
         take(page.data)
         writer.finish()
-        if len(page.data) >= PAGE_SIZE:
-            tell(f"there may be more: --all, or --offset {(which.offset or 0) + len(page.data)}")
-        return Exit.DONE
-    walk = client.api_keys.iter(**filters)
+        if page.length >= PAGE_SIZE:
+            tell(f"there may be more: --all, or --offset {(which.offset or 0) + page.length}")
+        return _after(page.problems)
+    walk = client.api_keys.iter(lenient=True, **filters)
     while not walk.ended:
         take(await walk.next_page())
     writer.finish()
+    ending = _after(walk.problems)
     if not walk.complete:
         warn("keys were deleted while they were read: some may be missing")
         return Exit.INCOMPLETE
-    return Exit.DONE
+    return ending
+
+
+def _after(problems: Sequence[ResponseValidationError]) -> Exit:
+    """Warn of records that could not be read, and return what the command ends with."""
+    for problem in problems[:_MOST_WARNINGS]:
+        whose = f" (hash {plain(problem.hash)})" if problem.hash else ""
+        warn(f"record {problem.row} of its page{whose} cannot be read: {plain(problem.message)}")
+    if len(problems) > _MOST_WARNINGS:
+        warn(f"{len(problems) - _MOST_WARNINGS} more records cannot be read")
+    return Exit.INCOMPLETE if problems else Exit.DONE
+
+
+_MOST_WARNINGS: Final = 20
 
 
 def get_key(hash: Hash, connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Final, cast
 
 import attrs
 
+from openrouter_async import _json
 from openrouter_async._operations import CreateKeys, UpdateKeys
 from openrouter_async.bulk_changes import Action
 from openrouter_async.cli._exits import CommandError
@@ -62,8 +62,8 @@ def _from_json(text: str) -> list[tuple[int, dict[str, Any]]]:
     for line, row in enumerate(text.splitlines(), 1):
         if row.strip():
             try:
-                parsed: object = json.loads(row)
-            except (ValueError, RecursionError):
+                parsed: object = _json.parse(row.encode())
+            except ValueError:
                 parsed = None
             if not isinstance(parsed, dict):
                 raise CommandError(f"line {line}: not a JSON object")

@@ -20,7 +20,8 @@ _LONGEST_WAIT: Final = 8.0
 
 _LENIENT_LIST: Final[Operation[ListKeys, LenientListResponse]] = Operation(
     name=LIST.name, method=LIST.method, path=LIST.path, takes=ListKeys,
-    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, doc=LIST.doc,
+    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, errors=LIST.errors,
+    doc=LIST.doc,
 )  # fmt: skip
 
 

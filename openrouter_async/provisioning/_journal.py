@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 import attrs
 
 from openrouter_async.errors import ConfigurationError
+from openrouter_async import _json
 from openrouter_async.provisioning import _files
 from openrouter_async.secret import Secret
 
@@ -223,8 +224,8 @@ def _entry_in(line: bytes) -> Entry | None:
     if line[_CHECKSUM : _CHECKSUM + 1] != b" " or checksum != b"%08x" % zlib.crc32(text):
         return None
     try:
-        entry: object = json.loads(text)
-    except (ValueError, RecursionError):
+        entry: object = _json.parse(text)
+    except ValueError:
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("step"), str):
         return None

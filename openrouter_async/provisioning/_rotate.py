@@ -16,7 +16,7 @@ from typing import Final
 
 import attrs
 
-from openrouter_async import _checks
+from openrouter_async import _checks, _money
 from openrouter_async._core import Client
 from openrouter_async._operations import (
     CURRENT,
@@ -249,7 +249,7 @@ def _differs(name: str, old: APIKey, current: GetCurrentKeyData) -> bool:
     now: object = getattr(current, name)
     if name == "include_byok_in_limit" and now is None:  # older answers leave it out
         return False
-    return bool(now != getattr(old, name))
+    return _money.differ(now, getattr(old, name))
 
 
 def _error(problem: str, said: Unfinished) -> RotationError:

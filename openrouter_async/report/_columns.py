@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.audit import Severity, state_of
 from openrouter_async.models import APIKey
 from openrouter_async.report._text import NOTHING, ago, day, percent, plain, usd
@@ -102,8 +103,7 @@ def _limit(row: KeyRow) -> str:
 
 def _used(row: KeyRow) -> float | None:
     """Give the share of the limit that is spent, 1 for all of it."""
-    spent, limit = row.key.spent_in_window, row.key.limit
-    return spent / limit if spent is not None and limit else None
+    return _money.share(row.key.spent_in_window, row.key.limit)
 
 
 def _hash(row: KeyRow) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from openrouter_async import _money
 from openrouter_async.models import APIKey, Budget, GetCurrentKeyData
 from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._text import NOTHING, ago, minute, percent, plain, usd
@@ -68,7 +69,7 @@ def _limit(limit: float | None, remaining: float | None, reset: str | None) -> s
     every = f", resets {plain(reset)}" if reset else ", never resets"
     if remaining is None:
         return usd(limit) + every
-    spent = limit - remaining
+    spent = _money.difference(limit, remaining)
     return (
         f"{usd(limit)}{every}; {usd(spent)} spent ({percent(spent, limit)}), {usd(remaining)} left"
     )

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.audit import AuditReport, Totals
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
@@ -57,7 +58,7 @@ class _Spent:
 
     @property
     def both(self) -> float:
-        return self.credits + self.byok
+        return _money.added(self.credits, self.byok)
 
 
 def _amounts(of: APIKey | Totals, window: str) -> tuple[float, float]:
@@ -69,12 +70,16 @@ def spending(report: AuditReport, facets: Facets, window: str) -> list[Chart]:
     """Chart who and what spent most in one of `WINDOWS`, credits and provider keys together."""
     by_key = [
         _Spent(_name(key), *_amounts(key, window), choice=("key", key.hash))
-        for key in sorted(report.keys, key=lambda key: -sum(_amounts(key, window)))[:_MOST_BARS]
+        for key in sorted(report.keys, key=lambda key: -_money.total(_amounts(key, window)))[
+            :_MOST_BARS
+        ]
     ]
     return [
         _spent_by("workspace", _grouped(facets.workspace, report.by_workspace.values(), window)),
         _spent_by("creator", _grouped(facets.creator, report.by_creator.values(), window)),
-        _spent_by("key", by_key, total=sum(_amounts(report.totals, window)), of=len(report.keys)),
+        _spent_by(
+            "key", by_key, total=_money.total(_amounts(report.totals, window)), of=len(report.keys)
+        ),
     ]
 
 
@@ -96,9 +101,9 @@ def _spent_by(
     """Chart the greatest; `total` and `of` are for a list that holds only those."""
     falling = sorted((each for each in spent if each.both > 0), key=lambda each: -each.both)
     top = falling[:_MOST_BARS]
-    whole = sum(each.both for each in spent) if total is None else total
+    whole = _money.total(each.both for each in spent) if total is None else total
     others = (len(falling) if of is None else of) - len(top)
-    rest = whole - sum(each.both for each in top)
+    rest = _money.difference(whole, _money.total(each.both for each in top))
     longest = max((each.both for each in top), default=0.0)
     return Chart(
         title=f"By {noun}",
@@ -122,7 +127,7 @@ def _lengths(amounts: Mapping[str, float], longest: float) -> list[tuple[str, fl
     start = 0.0
     for kind, amount in amounts.items():
         if amount > 0:
-            length = round(max(_LEAST_LENGTH, 100 * amount / longest), 2)
+            length = round(max(_LEAST_LENGTH, 100 * (amount / longest)), 2)
             parts.append((kind, round(min(start, 100 - length), 2), length))
             start += length
     return parts
@@ -158,10 +163,9 @@ _KINDS: Final = {
 def fullest(rows: Sequence[KeyRow]) -> Chart:
     """Chart the fullest limits of keys that are neither disabled nor expired."""
     limited = [
-        (row.key, spent / limit)
+        (row.key, share)
         for row in rows
-        if (limit := row.key.limit)
-        and (spent := row.key.spent_in_window) is not None
+        if (share := _money.share(row.key.spent_in_window, row.key.limit)) is not None
         and not (row.key.disabled or row.key.is_expired(row.now))
     ]
     limited.sort(key=lambda each: -each[1])

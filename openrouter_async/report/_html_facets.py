@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.audit import AuditReport
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
@@ -121,8 +122,8 @@ def _fullness(row: KeyRow) -> int:
     if key.limit is None or spent is None:
         return _NO_LIMIT
     if key.is_exhausted:
-        return _OVERSPENT if spent > key.limit else _EXHAUSTED
-    return sum(100 * spent / key.limit >= quarter for quarter in _QUARTERS)
+        return _OVERSPENT if _money.is_more(spent, key.limit) else _EXHAUSTED
+    return sum(_money.reaches(spent, quarter, key.limit) for quarter in _QUARTERS)
 
 
 _DAY: Final = timedelta(days=1)

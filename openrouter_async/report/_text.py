@@ -7,6 +7,8 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from openrouter_async import _money
+
 NOTHING: Final = "-"
 """Stands in a table where there is no value."""
 
@@ -39,16 +41,24 @@ def usd(amount: float | None) -> str:
     if 0 < abs(amount) < 0.005:
         return "<$0.01" if amount > 0 else ">-$0.01"
     sign = "-" if amount < 0 else ""
-    return f"{sign}${abs(amount):,.2f}"
+    return f"{sign}${_money.written(abs(amount))}"
 
 
 def percent(part: float | None, whole: float | None) -> str:
     """Show how much of the whole the part is; a limit of zero is always full."""
     if part is None or whole is None:
         return NOTHING
-    if whole == 0:
+    share = _money.share(part, whole)
+    if share is None:
         return "full"
-    return f"{math.floor(100 * part / whole + 1e-9):,d}%"
+    if abs(share) >= _MOST_TIMES:
+        return "huge"
+    percents = math.floor(100 * share)
+    return f"{percents + _money.reaches(part, percents + 1, whole):,d}%"
+
+
+_MOST_TIMES: Final = 1e6
+"""Times the whole, up to which a percentage says something."""
 
 
 def day(moment: datetime | None) -> str:

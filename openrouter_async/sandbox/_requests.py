@@ -10,6 +10,7 @@ from typing import Any, Final
 import attrs
 import msgspec
 
+from openrouter_async import _json
 from openrouter_async._checks import refuse
 from openrouter_async._operations import Operation
 from openrouter_async.errors import InvalidRequestError
@@ -88,6 +89,7 @@ def read_object(content_type: str, body: bytes) -> dict[str, Any]:
     if content_type != "application/json":
         raise RefusedError(400, "Content-Type must be application/json")
     try:
+        _json.check_size(body)
         return msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise RefusedError(400, "The body must be a JSON object") from None

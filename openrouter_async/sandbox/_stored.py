@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Final
 
 import attrs
 
+from openrouter_async import _money
 from openrouter_async.models import APIKey, Budget, LimitReset
-
-_DECIMALS: Final = 9
-"""The service shows amounts down to a billionth of a dollar."""
 
 
 def window_start(window: str, day: date) -> date:
@@ -58,10 +55,10 @@ class Meter:
                 self.spent(window, today) for window in ("daily", "weekly", "monthly")
             )
             self.day = today
-        self.daily = round(self.daily + usd, _DECIMALS)
-        self.weekly = round(self.weekly + usd, _DECIMALS)
-        self.monthly = round(self.monthly + usd, _DECIMALS)
-        self.total = round(self.total + usd, _DECIMALS)
+        self.daily = _money.total((self.daily, usd))
+        self.weekly = _money.total((self.weekly, usd))
+        self.monthly = _money.total((self.monthly, usd))
+        self.total = _money.total((self.total, usd))
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -98,17 +95,16 @@ class StoredKey:
 
     def spent_in_window(self, today: date) -> float:
         """Give the USD that count against the limit in the current window of `limit_reset`."""
-        spent = self.paid.spent(self.limit_reset, today)
-        if self.include_byok_in_limit:
-            spent += self.byok.spent(self.limit_reset, today)
-        return round(spent, _DECIMALS)
+        paid = self.paid.spent(self.limit_reset, today)
+        byok = self.byok.spent(self.limit_reset, today) if self.include_byok_in_limit else 0.0
+        return _money.total((paid, byok))
 
     def remaining(self, today: date) -> float | None:
         """Give the USD left in the current window, negative when overspent; None: no limit."""
         spent = self.spent_in_window(today)
         if self.limit is None or not spent:
             return self.limit
-        return round(self.limit - spent, _DECIMALS)
+        return _money.difference(self.limit, spent)
 
     def record(self, now: datetime) -> APIKey:
         """Describe the key as of `now`."""

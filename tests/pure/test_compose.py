@@ -2,7 +2,9 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -147,7 +149,12 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
         ({"limit": 50}, '"limit":50'),
         ({"limit": 12.5}, '"limit":12.5'),
         ({"limit": 0}, '"limit":0'),
-        ({"limit": 1e15}, '"limit":1000000000000000.0'),
+        ({"limit": 1e12}, '"limit":1000000000000.0'),
+        ({"limit": 1e-6}, '"limit":1e-6'),
+        ({"limit": -0.0}, '"limit":0'),
+        ({"limit": Decimal("0.1")}, '"limit":0.1'),
+        ({"limit": Decimal("18.900")}, '"limit":18.9'),
+        ({"limit": Fraction(1, 8)}, '"limit":0.125'),
         ({"limit": Amount(0.5)}, '"limit":0.5'),
         ({"limit": Count(7)}, '"limit":7'),
         ({"limit_reset": "monthly"}, '"limit_reset":"monthly"'),
@@ -181,8 +188,11 @@ INDIA = timezone(timedelta(hours=5, minutes=30))
             {"external": {"user": "ключ", "api_key": "x" * 32}},
             f'"external":{{"user":"ключ","api_key":"{"x" * 32}"}}',
         ),
+        ({"external": {"user": "u"}}, '"external":{"user":"u"}'),
+        ({"external": {"user": "u", "api_key": None}}, '"external":{"user":"u"}'),
+        ({"external": External(user="u")}, '"external":{"user":"u"}'),
     ],
-    ids=range(22),
+    ids=range(30),
 )
 def test_body_of_create(given: dict[str, Any], json: str) -> None:
     """Amounts stay as given, dates become UTC with seconds, a secret goes only into the body."""

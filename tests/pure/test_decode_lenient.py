@@ -40,8 +40,9 @@ def test_bad_records_are_set_aside() -> None:
     assert [problem.row for problem in page.problems] == [1, 2, 5, 6, 7]
     assert [problem.hash for problem in page.problems] == [None, None, None, HASH, None]
     paths = page.problems[4].message.split("; ")
-    assert len(paths) == 3
-    assert all(path.startswith("answer.data[7].") for path in paths)
+    assert len(paths) == 4
+    assert all(path.startswith("answer.data[7].") for path in paths[:3])
+    assert paths[3] == "and more"
 
 
 def test_ninety_nine_of_a_hundred() -> None:
@@ -50,6 +51,13 @@ def test_ninety_nine_of_a_hundred() -> None:
     records[50]["usage"] = "much"
     page = decode(LenientListResponse, as_json({"data": records}))
     assert (len(page.data), len(page.problems), page.length) == (99, 1, 100)
+
+
+def test_a_page_of_problems() -> None:
+    """A walk must be able to tell of each record, however many of a page cannot be read."""
+    page = decode(LenientListResponse, as_json({"data": [record(name=None)] * 50 + [{}] * 50}))
+    assert page.data == []
+    assert [problem.row for problem in page.problems] == list(range(100))
 
 
 @pytest.mark.parametrize("hash", [KEY, "../x", "short", "", 7, None, [HASH]], ids=range(7))

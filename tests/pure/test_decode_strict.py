@@ -104,8 +104,17 @@ def test_several_problems() -> None:
     page = [record(name=4711) for _ in range(100)]
     message = problem(ListResponse, {"data": page})
     assert message == "; ".join(
-        f"answer.data[{number}].name: expected a string, got a number" for number in range(3)
+        [
+            *(f"answer.data[{row}].name: expected a string, got a number" for row in range(3)),
+            "and more",
+        ]
     )
+
+
+def test_exactly_three_problems() -> None:
+    """That there are more is only said where there are."""
+    page = [record(name=4711)] * 3 + [record()] * 97
+    assert "more" not in problem(ListResponse, {"data": page})
 
 
 @pytest.mark.parametrize(
@@ -180,6 +189,7 @@ def test_infinite_counts() -> None:
 
 TEXT = as_json({"data": RECORD})
 NO_JSON = "the answer is no JSON"
+TOO_DEEP = "the answer is nested too deeply"
 NO_TEXT = "answer.data.name: expected a string of whole characters"
 NOT_FINITE = "answer.data.limit: expected a finite number"
 
@@ -210,9 +220,9 @@ NOT_FINITE = "answer.data.limit: expected a finite number"
         (lambda text: text.replace(b"500", b"1" * 5000), NOT_FINITE),
         (lambda text: text.replace(b"production", b"a\\ud800b"), NO_TEXT),
         (lambda text: text.replace(b"production", b"\\udc00"), NO_TEXT),
-        (lambda text: b"[" * 100_000, NO_JSON),
-        (lambda text: text[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", NO_JSON),
-        (lambda text: b'{"a":' * 100_000 + b"1" + b"}" * 100_000, NO_JSON),
+        (lambda text: b"[" * 100_000, TOO_DEEP),
+        (lambda text: text[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", TOO_DEEP),
+        (lambda text: b'{"a":' * 100_000 + b"1" + b"}" * 100_000, TOO_DEEP),
     ],
     ids=range(26),
 )

@@ -10,7 +10,13 @@ from pure.checks import assert_sound
 from pure.samples import FUZZ, KEY, ODD_KEY, as_json, reply
 from support.secrets import assert_not_leaked
 
-from openrouter_async import OpenRouterError, ResponseTooLargeError, ResponseValidationError, Secret
+from openrouter_async import (
+    OpenRouterDefaultError,
+    OpenRouterError,
+    ResponseTooLargeError,
+    ResponseValidationError,
+    Secret,
+)
 from openrouter_async._operations import DELETE, GET, OPERATIONS
 from openrouter_async._replies import error_of, interpret
 
@@ -82,6 +88,8 @@ def test_every_status(operation: Any) -> None:
         with pytest.raises(OpenRouterError) as caught:
             interpret(operation, reply(status, b"[]"))
         assert type(caught.value).__name__ == class_for(status)
+        undeclared = status >= 400 and status not in operation.errors
+        assert isinstance(caught.value, OpenRouterDefaultError) is undeclared
         assert caught.value.status_code == status
         assert_sound(caught.value)
 

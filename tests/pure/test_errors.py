@@ -27,7 +27,8 @@ from openrouter_async.errors import (
 
 CLASSES = {name: getattr(errors, name) for name in errors.__all__}
 AMBIGUOUS = [*AmbiguousCreateError.__subclasses__()]
-EVERY_CLASS = [*CLASSES.values(), *AMBIGUOUS]
+UNDECLARED = list(errors.UNDECLARED_BY_STATUS.values())
+EVERY_CLASS = [*CLASSES.values(), *AMBIGUOUS, *UNDECLARED]
 
 FACTS: dict[str, Any] = {
     "operation": "create",
@@ -39,6 +40,7 @@ FACTS: dict[str, Any] = {
     "retry_after": 2.5,
     "error_type": "server",
     "metadata": {"error_type": "server", "list": [1, {"a": None}]},
+    "openrouter_metadata": {"region": "eu"},
     "user_id": "user_1",
     "body": "the body",
 }
@@ -101,7 +103,7 @@ def test_the_base_is_an_exception_and_no_more() -> None:
     assert not any(issubclass(cls, OSError) for cls in EVERY_CLASS)
 
 
-@pytest.mark.parametrize("cls", EVERY_CLASS)
+@pytest.mark.parametrize("cls", EVERY_CLASS, ids=lambda cls: cls.__qualname__)
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickling_keeps_everything(cls: type[OpenRouterError], protocol: int) -> None:
     """Class, message and every fact come back, for worker processes and task queues."""
@@ -113,7 +115,7 @@ def test_pickling_keeps_everything(cls: type[OpenRouterError], protocol: int) ->
     assert (again.message, str(again), repr(again)) == ("what happened", str(error), repr(error))
 
 
-@pytest.mark.parametrize("cls", EVERY_CLASS)
+@pytest.mark.parametrize("cls", EVERY_CLASS, ids=lambda cls: cls.__qualname__)
 def test_copies_keep_everything(cls: type[OpenRouterError]) -> None:
     """A copy has all facts; a deep one shares none of them that can change."""
     error = cls("what happened", **facts_for(cls))
@@ -124,7 +126,7 @@ def test_copies_keep_everything(cls: type[OpenRouterError]) -> None:
     assert deep.metadata is not error.metadata
 
 
-@pytest.mark.parametrize("cls", EVERY_CLASS)
+@pytest.mark.parametrize("cls", EVERY_CLASS, ids=lambda cls: cls.__qualname__)
 def test_facts_are_there_without_being_given(cls: type[OpenRouterError]) -> None:
     """Every attribute can be read from every error; what is unknown is None, attempts 0."""
     error = cls("what happened")

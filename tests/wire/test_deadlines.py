@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from support.calls import CALLS, CREATE, GET, LIST, Call, ClientFor
+from support.calls import CALLS, CREATE, GET, LIST, Call, ClientFor, record
 from support.clock import FakeClock
 from support.ports import mute_port, unconnectable_port
 from support.punctual import due_in
@@ -163,8 +163,9 @@ async def test_no_slot_is_held_while_waiting(client_for: ClientFor) -> None:
 
 async def test_queue_is_served_in_turn(client_for: ClientFor) -> None:
     """Who waits longest for a connection is next."""
-    async with ScriptedServer(default=delay(0.01, GET.ok())) as server:
+    hashes = [f"{number:064x}" for number in range(20)]
+    answers = [delay(0.01, reply(json={"data": record(hash=hash)})) for hash in hashes]
+    async with ScriptedServer(*answers) as server:
         client = client_for(server, max_connections=1)
-        hashes = [f"{number:064x}" for number in range(20)]
         await asyncio.gather(*map(client.api_keys.get, hashes))
     assert [request.target.rpartition("/")[2] for request in server.requests] == hashes

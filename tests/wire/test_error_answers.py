@@ -1,16 +1,21 @@
 """What an answer that is an error becomes: its class, its facts, and a body that is bounded."""
 
+import copy
+import pickle
 from typing import Any
 
 import pytest
-from support.calls import CALLS, GET, LIST, Call, ClientFor
+from support.calls import CALLS, CREATE, CURRENT, GET, LIST, UPDATE, Call, ClientFor
 from support.clock import FakeClock
+from support.secrets import assert_not_leaked, planted_secret
 from support.server import ScriptedServer
 from support.steps import Step, html, reply
 
 from openrouter_async import (
+    ConflictResponseError,
     ForbiddenResponseError,
     InternalServerResponseError,
+    NotFoundResponseError,
     OpenRouterDefaultError,
     OpenRouterError,
     RetryConfig,
@@ -70,7 +75,8 @@ async def test_class_follows_the_status(case: str, status: int, client_for: Clie
         with pytest.raises(OpenRouterError) as caught:
             await GET(client_for(server, retries=None))
     error = caught.value
-    assert type(error) is CLASSES[status]
+    assert isinstance(error, CLASSES[status])
+    assert type(error).__name__ == CLASSES[status].__name__
     assert (error.status_code, error.operation, error.attempts) == (status, "get", 1)
     if message is not None or status in PHRASES:
         assert error.message == (message or PHRASES[status])
@@ -158,3 +164,56 @@ async def test_statuses_without_a_name(step: Step, text: str, client_for: Client
     async with ScriptedServer(step) as server:
         with pytest.raises(OpenRouterDefaultError, match=f"get: {text}"):
             await GET(client_for(server, retries=once))
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "cls"),
+    [
+        (LIST, 403, ForbiddenResponseError),
+        (GET, 403, ForbiddenResponseError),
+        (UPDATE, 409, ConflictResponseError),
+        (CREATE, 404, NotFoundResponseError),
+        (CURRENT, 429, TooManyRequestsResponseError),
+    ],
+    ids=str,
+)
+async def test_undeclared_status(
+    call: Call, status: int, cls: type[OpenRouterError], client_for: ClientFor
+) -> None:
+    """What the documentation calls "4XX, 5XX" catches a status that it does not name there."""
+    async with ScriptedServer(default=reply(status)) as server:
+        client = client_for(server, retries=None)
+        with pytest.raises(OpenRouterDefaultError) as default:
+            await call(client)
+        with pytest.raises(cls):
+            await call(client)
+    again = pickle.loads(pickle.dumps(default.value))
+    assert type(again) is type(copy.copy(again)) is type(default.value)
+    assert type(again).__name__ == cls.__name__
+    assert repr(again).startswith(f"{cls.__name__}('{call.operation}: {status} ")
+
+
+@pytest.mark.parametrize(
+    ("call", "status"), [(LIST, 400), (GET, 404), (UPDATE, 429), (CREATE, 403)]
+)
+async def test_declared_status(call: Call, status: int, client_for: ClientFor) -> None:
+    """What has a class of its own in the documentation of the operation is no "4XX, 5XX"."""
+    async with ScriptedServer(default=reply(status)) as server:
+        with pytest.raises(OpenRouterError) as caught:
+            await call(client_for(server, retries=None))
+    assert not isinstance(caught.value, OpenRouterDefaultError)
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_openrouter_metadata(status: int, client_for: ClientFor) -> None:
+    """What the service says of the request around the error is kept, without any key."""
+    secret = planted_secret()
+    around = {"region": "eu", "attempts": [{"provider": "p", "key": f"x {secret}"}], secret: None}
+    document = {"error": {"code": status, "message": "no"}, "openrouter_metadata": around}
+    async with ScriptedServer(default=reply(status, json=document)) as server:
+        with pytest.raises(OpenRouterError) as caught:
+            await GET(client_for(server, api_key=secret, retries=None))
+    kept = caught.value.openrouter_metadata
+    assert kept is not None
+    assert (kept["region"], kept["attempts"][0]["provider"]) == ("eu", "p")
+    assert_not_leaked(secret, str(caught.value), repr(vars(caught.value)))

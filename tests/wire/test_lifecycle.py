@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.calls import CALLS, CREATE, GET, KEY, LIST, Call, ClientFor
+from support.calls import CALLS, CREATE, GET, HASH, KEY, LIST, Call, ClientFor
 from support.clock import FakeClock
 from support.leaks import no_leaks
 from support.server import ScriptedServer, ThreadedServer
@@ -206,7 +206,7 @@ from openrouter_async import AsyncOpenRouter
 client = AsyncOpenRouter("{KEY}", server_url=sys.argv[1])
 async def calls():
     await asyncio.gather(*(client.api_keys.list() for _ in range(3)))
-    await client.api_keys.get("{"0" * 64}")
+    await client.api_keys.get("{HASH}")
 {textwrap.dedent(body)}
 """
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", program, server.api_url]
