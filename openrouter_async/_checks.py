@@ -135,19 +135,19 @@ def instant(parameter: str, value: object) -> str:
 
 
 def external(parameter: str, value: object) -> dict[str, str]:
-    """Check a partner's identity: `External`, or a mapping with the same two fields."""
+    """Check a partner's identity: `External`, or a mapping with `user` and perhaps `api_key`."""
     given: dict[Any, Any] = {}
     if isinstance(value, External):
         given = {"user": value.user, "api_key": value.api_key}
     elif isinstance(value, Mapping):
         given = dict(value)
-    if set(given) != {"user", "api_key"}:
-        refuse(parameter, "an External, or a mapping with exactly user and api_key")
-    key = given["api_key"]
+    if not {"user"} <= set(given) <= {"user", "api_key"}:
+        refuse(parameter, "an External, or a mapping with user and perhaps api_key")
+    user = text(f"{parameter}.user", given["user"])
+    key = given.get("api_key")
+    if key is None:
+        return {"user": user}
     plain = key.reveal() if isinstance(key, Secret) else key
     if not isinstance(plain, str) or len(plain) < _EXTERNAL_KEY_LENGTH:
         refuse(f"{parameter}.api_key", f"a str of at least {_EXTERNAL_KEY_LENGTH} characters")
-    return {
-        "user": text(f"{parameter}.user", given["user"]),
-        "api_key": text(f"{parameter}.api_key", plain),
-    }
+    return {"user": user, "api_key": text(f"{parameter}.api_key", plain)}

@@ -32,7 +32,7 @@ from openrouter_async.provisioning import (
     State,
     unfinished,
 )
-from openrouter_async.provisioning._rotate import marked
+from openrouter_async.provisioning._twin import marked
 from openrouter_async.sandbox import Sandbox
 
 Rotate = Callable[..., Any]
