@@ -381,7 +381,8 @@ def _secrets_in(given: object) -> list[Secret]:
     external = getattr(given, "external", None)
     if isinstance(external, External):
         return [external.api_key]
-    return [Secret(external["api_key"])] if isinstance(external, Mapping) else []
+    key = external.get("api_key") if isinstance(external, Mapping) else None
+    return [] if key is None else [Secret(key)]
 
 
 def _composed(operation: Operation[In, Any], given: In) -> Request:

@@ -27,7 +27,7 @@ from openrouter_async.provisioning._journal import Journal, folder_at
 from openrouter_async.provisioning._provision import clean_up, deliver_again
 from openrouter_async.provisioning._rotate import Means, delete, resume_rotation
 from openrouter_async.provisioning._sinks import AnySink, as_sink
-from openrouter_async.provisioning._twin import left_of_cap, usd
+from openrouter_async.provisioning._twin import left_of_cap, rounded
 from openrouter_async.provisioning._unfinished import (
     ROTATION,
     State,
@@ -143,7 +143,7 @@ async def _settle(
     left = left_of_cap(old)
     if new is None or left is None or item.limit is None or new.limit != item.limit:
         return
-    if left < usd(item.limit):
+    if left < rounded(item.limit):
         await client.call(UPDATE, UpdateKeys(hash=new.hash, limit=left), options)
 
 

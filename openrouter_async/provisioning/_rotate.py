@@ -56,9 +56,9 @@ from openrouter_async.provisioning._twin import (
     differences,
     left_behind,
     left_of_cap,
+    rounded,
     spent_by,
     twin_of,
-    usd,
 )
 from openrouter_async.provisioning._unfinished import (
     ROTATION,
@@ -72,6 +72,7 @@ from openrouter_async.secret import Secret
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 4.0
 _BACK: Final = "rolling back"
+_ALLOW: Final = "allow_unguarded=True (--allow-unguarded) rotates nevertheless"
 _MOST_WALKS: Final = 3
 """How often to read all assignments before giving up, because they change meanwhile."""
 
@@ -126,7 +127,7 @@ async def rotate(
     await _refuse_what_must_stay(client, old, options)
     unguarded = await _unguarded(means, hash)
     if unguarded is not None and not means.allow_unguarded:
-        raise RotationError(_refusal(unguarded), operation=ROTATION, old_hash=hash)
+        raise RotationError(f"{unguarded}: {_ALLOW}", operation=ROTATION, old_hash=hash)
     old = (await client.call(GET, OneKey(hash=hash), options)).data  # it was used meanwhile
     _refuse_exhausted(old)
     twin = twin_of(old)
@@ -206,7 +207,7 @@ async def _unguarded(means: Means, old_hash: str, new_hash: str | None = None) -
     guardrail = guardrails.get(old_hash)
     if guardrail is None or guardrail == guardrails.get(new_hash):
         return None
-    return f"the key has the guardrail {guardrail}, which the new one has not"
+    return f"the key has the guardrail {guardrail}, which the new one would not have"
 
 
 async def _guardrails_of(means: Means, hashes: AbstractSet[str | None]) -> dict[str | None, str]:
@@ -227,13 +228,6 @@ async def _guardrails_of(means: Means, hashes: AbstractSet[str | None]) -> dict[
         if walk.complete:
             return found
     raise PagingError("the assignments change while they are read")
-
-
-def _refusal(unguarded: str) -> str:
-    return (
-        f"{unguarded}: assign it to the new key, or allow_unguarded=True (--allow-unguarded) "
-        "rotates nevertheless"
-    )
 
 
 async def _go_on(means: Means, earlier: Unfinished, sink: Sink) -> Rotation:
@@ -259,7 +253,8 @@ async def resume_rotation(means: Means, journal: Journal, sink: Sink | None) -> 
     unguarded = await _unguarded(means, said.old_hash, key.hash)
     allowed = means.allow_unguarded or Plan.read(journal.entries).allow_unguarded
     if unguarded is not None and not allowed:
-        raise _stopped(_refusal(unguarded), said.old_hash, key, journal)
+        problem = f"{unguarded}: assign the same one to {key.hash}, or {_ALLOW}"
+        raise _stopped(problem, said.old_hash, key, journal)
     return await _replace(means, old, journal, key, unguarded)
 
 
@@ -313,14 +308,14 @@ async def _lower(
 ) -> float | None:
     """Lower the new key's lifetime cap to what is left of the old one's; return its limit."""
     left = left_of_cap(old)
-    if limit is None or left is None or usd(limit) <= left:
+    if limit is None or left is None or rounded(limit) <= left:
         return limit
     if key.hash is None:
         raise RotationError("the new key's hash is not known, so that its limit stays too high")
     await finished(partial(journal.note, "lowering", limit=left))
     changed = UpdateKeys(hash=key.hash, limit=left)
     new = (await means.client.call(UPDATE, changed, means.options)).data
-    if new.limit is None or usd(new.limit) > left:
+    if new.limit is None or rounded(new.limit) > left:
         raise RotationError("the service did not lower the new key's limit")
     return new.limit
 
@@ -419,7 +414,7 @@ async def _enable(
     old = (await client.call(UPDATE, changed, options)).data
     if old.disabled:
         raise _error("the service did not enable the old key", said)
-    if isinstance(limit, float) and (old.limit is None or usd(old.limit) > limit):
+    if isinstance(limit, float) and (old.limit is None or rounded(old.limit) > limit):
         raise _error("the service did not lower the old key's limit", said)
     return old
 
@@ -440,7 +435,7 @@ async def _less(limit: float, spent: float, journal: Journal) -> float:
     if before is None:
         before = limit
         await finished(partial(journal.note, _BACK, limit=before))
-    return max(0.0, usd(min(limit, before - spent)))
+    return max(0.0, rounded(min(limit, before - spent)))
 
 
 async def delete(client: Client, hash: str, options: CallOptions) -> bool:

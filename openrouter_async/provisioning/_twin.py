@@ -60,17 +60,17 @@ def left_of_cap(key: APIKey) -> float | None:
     left = key.limit_remaining
     if left is None:
         left = key.limit - spent_by(key)
-    left = usd(min(left, key.limit))
+    left = rounded(min(left, key.limit))
     return left if left >= _LEAST else 0.0
 
 
 def spent_by(key: APIKey) -> float:
     """Return the USD that count against a lifetime cap."""
-    return usd(key.usage + (key.byok_usage if key.include_byok_in_limit else 0))
+    return rounded(key.usage + (key.byok_usage if key.include_byok_in_limit else 0))
 
 
-def usd(amount: float) -> float:
-    """Round to what money has, so that amounts can be compared."""
+def rounded(amount: float) -> float:
+    """Return an amount as money has it, so that two can be compared."""
     return round(amount, _DECIMALS)
 
 
@@ -102,7 +102,7 @@ class Plan:
         if limit is None or self.limit is None:
             return False
         least = self.limit if self.lowered_to is None else min(self.limit, self.lowered_to)
-        return usd(least) <= usd(limit) <= usd(self.limit)
+        return rounded(least) <= rounded(limit) <= rounded(self.limit)
 
 
 def amount_in(entry: Mapping[str, Any], name: str) -> float | None:
@@ -131,14 +131,14 @@ def _differs(name: str, old: APIKey, new: APIKey | GetCurrentKeyData) -> bool:
 
 
 def _same(one: float | None, other: float | None) -> bool:
-    return one is other if one is None or other is None else usd(one) == usd(other)
+    return one is other if one is None or other is None else rounded(one) == rounded(other)
 
 
 def left_behind(old: APIKey, limit: float | None, guardrail: str | None) -> tuple[str, ...]:
     """Return what the new key has not from the old one, a sentence each."""
     found = [guardrail] if guardrail is not None else []
-    left, spent = left_of_cap(old), usd(old.spent_in_window or 0)
-    if left is not None and left > usd(limit or 0):
+    left, spent = left_of_cap(old), rounded(old.spent_in_window or 0)
+    if left is not None and left > rounded(limit or 0):
         more = written(left - (limit or 0))
         found.append(f"{more} USD that the old key's limit was raised by meanwhile")
     if left is None and spent > 0:

@@ -92,17 +92,11 @@ BAD_INSTANTS = [
 ]  # fmt: skip
 LONG = MARK * 10
 BAD_EXTERNALS: list[tuple[str, object]] = [
-    *(
-        ("external", value)
-        for value in ("", 1, True, [], ["user", "api_key"], {}, {"user": "u"}, KEY)
-    ),
+    *(("external", value) for value in ("", 1, True, [], ["user", "api_key"], {}, KEY)),
     ("external", {"api_key": KEY}),
     ("external", {"user": "u", "api_key": KEY, "more": 1}),
     ("external", {"user": "u", "api-key": KEY}),
-    *(
-        ("external.api_key", {"user": "u", "api_key": value})
-        for value in (None, 7, MARK, KEY.encode())
-    ),
+    *(("external.api_key", {"user": "u", "api_key": value}) for value in (7, MARK, KEY.encode())),
     ("external.api_key", {"user": "u", "api_key": "x" * 31}),
     ("external.api_key", {"user": "u", "api_key": f"{LONG}\n"}),
     ("external.api_key", {"user": "u", "api_key": f"{LONG}\ud800"}),
@@ -134,7 +128,7 @@ def cases() -> Iterator[Any]:
     """Every bad value of every parameter of every operation."""
     for row in OPERATIONS:
         for parameter in row.parameters:
-            size = row.name == "list_workspaces" and parameter.name == "limit"
+            size = row.name.startswith("list_") and parameter.name == "limit"
             values = BAD_PAGE_SIZES if size else BAD.get(parameter.name, [])
             pairs = [(parameter.name, value) for value in values]
             if parameter.name == "external":
