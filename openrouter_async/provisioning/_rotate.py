@@ -92,7 +92,7 @@ class Rotation:
     old_limit: float | None = None
     """USD; None: unlimited, as the new key is."""
     left_behind: tuple[str, ...] = ()
-    """What the new key does not have, or may not have, of what the old one had: a sentence each."""
+    """What the old key had and the new one does not have, or may not have; a phrase each."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,7 +127,8 @@ async def rotate(
     await _refuse_what_must_stay(client, old, options)
     unguarded = await _unguarded(means, hash)
     if unguarded is not None and not means.allow_unguarded:
-        raise RotationError(f"{unguarded}: {_ALLOW}", operation=ROTATION, old_hash=hash)
+        problem = f"the new key would lack {unguarded}; {_ALLOW}"
+        raise RotationError(problem, operation=ROTATION, old_hash=hash)
     old = (await client.call(GET, OneKey(hash=hash), options)).data  # it was used meanwhile
     _refuse_exhausted(old)
     twin = twin_of(old)
@@ -199,15 +200,15 @@ def _refuse_exhausted(old: APIKey) -> None:
 
 
 async def _unguarded(means: Means, old_hash: str, new_hash: str | None = None) -> str | None:
-    """Return what the new key lacks, or may lack, as to guardrails; None if that is nothing."""
+    """Return which guardrail the new key would lack, or may lack; None if there is none."""
     try:
         guardrails = await _guardrails_of(means, {old_hash, new_hash} - {None})
     except OpenRouterError as error:
-        return f"whether the key has a guardrail cannot be known ({error})"
+        return f"a guardrail, if the old one has one: that cannot be known ({error})"
     guardrail = guardrails.get(old_hash)
     if guardrail is None or guardrail == guardrails.get(new_hash):
         return None
-    return f"the key has the guardrail {guardrail}, which the new one would not have"
+    return f"the guardrail {guardrail}"
 
 
 async def _guardrails_of(means: Means, hashes: AbstractSet[str | None]) -> dict[str | None, str]:
@@ -253,7 +254,10 @@ async def resume_rotation(means: Means, journal: Journal, sink: Sink | None) -> 
     unguarded = await _unguarded(means, said.old_hash, key.hash)
     allowed = means.allow_unguarded or Plan.read(journal.entries).allow_unguarded
     if unguarded is not None and not allowed:
-        problem = f"{unguarded}: assign the same one to {key.hash}, or {_ALLOW}"
+        problem = (
+            f"the new key lacks {unguarded}; assign the same one to {key.hash}, and rotate again, "
+            f"or {_ALLOW}"
+        )
         raise _stopped(problem, said.old_hash, key, journal)
     return await _replace(means, old, journal, key, unguarded)
 
@@ -264,27 +268,25 @@ async def _replace(
     """Verify, compare, disable, and leave the journal as pending."""
     try:
         current = await _answering(means, key.secret)
-        problem = await _difference(means, old, journal, key, current)
-        if problem is None:
-            await finished(partial(journal.note, "verified"))
-            limit = await _lower(means, old, journal, key, current.limit)
-            disabled_at = await _disable(means, old.hash)
-            old = (await means.client.call(GET, OneKey(hash=old.hash), means.options)).data
-            problem = await _difference(means, old, journal, key, current)
-        if problem is None:
-            limit = await _lower(means, old, journal, key, limit)
-            left = left_behind(old, limit, unguarded)
-            pending = {"disabled_at": disabled_at.isoformat(), "limit": limit, "left_behind": left}
-            await finished(partial(journal.note_without_secret, "disabled", **pending))
-            return Rotation(
-                old_hash=old.hash,
-                new=key,
-                disabled_at=disabled_at,
-                journal=str(journal.path),
-                limit=limit,
-                old_limit=old.limit,
-                left_behind=left,
-            )
+        await _refuse_difference(means, old, journal, key, current)
+        await finished(partial(journal.note, "verified"))
+        limit = await _lower(means, old, journal, key, current.limit)
+        disabled_at = await _disable(means, old.hash)
+        old = (await means.client.call(GET, OneKey(hash=old.hash), means.options)).data
+        await _refuse_difference(means, old, journal, key, current)  # it was changed meanwhile
+        limit = await _lower(means, old, journal, key, limit)
+        left = left_behind(old, limit, unguarded)
+        pending = {"disabled_at": disabled_at.isoformat(), "limit": limit, "left_behind": left}
+        await finished(partial(journal.note_without_secret, "disabled", **pending))
+        return Rotation(
+            old_hash=old.hash,
+            new=key,
+            disabled_at=disabled_at,
+            journal=str(journal.path),
+            limit=limit,
+            old_limit=old.limit,
+            left_behind=left,
+        )
     except OpenRouterError as error:
         problem = str(error)
     except OSError as error:
@@ -345,14 +347,14 @@ async def _answering(means: Means, secret: Secret) -> GetCurrentKeyData:
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
-async def _difference(
+async def _refuse_difference(
     means: Means,
     old: APIKey,
     journal: Journal,
     key: ProvisionedKey,
     current: GetCurrentKeyData,
-) -> str | None:
-    """Say in what the twin differs from the old key; None if it may do exactly the same."""
+) -> None:
+    """Raise `RotationError` if the twin may do anything else than the old key, more or less."""
     plan = Plan.read(journal.entries)
     fields = differences(old, plan, current)
     record = key.data
@@ -363,8 +365,8 @@ async def _difference(
         if record.label != current.label:
             fields.append("label")
     if fields:
-        return f"the new key differs from the old one in {', '.join(dict.fromkeys(fields))}"
-    return None
+        names = ", ".join(dict.fromkeys(fields))
+        raise RotationError(f"the new key differs from the old one in {names}")
 
 
 def _error(problem: str, said: Unfinished) -> RotationError:

@@ -28,8 +28,8 @@ _CARRIED: Final = (
 _IF_SET: Final = frozenset({"workspace_id", "creator_user_id", "external_user"})
 """What the service fills in where the old key's record does not say it."""
 _NOT_LOOKED_AT: Final = (
-    "where the old key is named was not looked at: BYOK credentials' allow lists, observability "
-    "destinations, workspaces' I/O logging and federation policies"
+    "its entries in allow lists of BYOK credentials, observability destinations, I/O logging and "
+    "federation policies, if it has any: these were not looked at"
 )
 
 
@@ -135,7 +135,7 @@ def _same(one: float | None, other: float | None) -> bool:
 
 
 def left_behind(old: APIKey, limit: float | None, guardrail: str | None) -> tuple[str, ...]:
-    """Return what the new key has not from the old one, a sentence each."""
+    """Return what the new key does not have of the old one, or may not have."""
     found = [guardrail] if guardrail is not None else []
     left, spent = left_of_cap(old), rounded(old.spent_in_window or 0)
     if left is not None and left > rounded(limit or 0):
