@@ -36,6 +36,7 @@ from openrouter_async._operations import (
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
     BadRequestResponseError,
+    ConflictResponseError,
     ForbiddenResponseError,
     NotFoundResponseError,
     OpenRouterError,
@@ -161,7 +162,7 @@ async def _ask(
     people = " and ".join(f"{what} {who}" for what, who in carried.items() if who)
     try:
         return await work.ask(client, twin, options)
-    except (BadRequestResponseError, ForbiddenResponseError) as error:
+    except (BadRequestResponseError, ForbiddenResponseError, ConflictResponseError) as error:
         if not people:
             raise
         problem = str(error)
@@ -315,11 +316,15 @@ async def _lower(
     if key.hash is None:
         raise RotationError("the new key's hash is not known, so that its limit stays too high")
     await finished(partial(journal.note, "lowering", limit=left))
-    changed = UpdateKeys(hash=key.hash, limit=left)
-    new = (await means.client.call(UPDATE, changed, means.options)).data
-    if new.limit is None or rounded(new.limit) > left:
+    await lower(means.client, key.hash, left, means.options)
+    return left
+
+
+async def lower(client: Client, hash: str, limit: float, options: CallOptions) -> None:
+    """Lower a new key's limit; raises `RotationError` if the service did not."""
+    new = (await client.call(UPDATE, UpdateKeys(hash=hash, limit=limit), options)).data
+    if new.limit is None or rounded(new.limit) > limit:
         raise RotationError("the service did not lower the new key's limit")
-    return new.limit
 
 
 async def _disable(means: Means, hash: str) -> datetime:

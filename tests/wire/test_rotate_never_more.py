@@ -142,6 +142,7 @@ async def test_what_is_charged_after_the_rotation(account: Account) -> None:
         )
         assert told.outcome is Outcome.DELETED
         assert account.key(done.new.hash).limit == expected
+        assert ("its limit is 6.50 USD" in told.reason) == (changed is None)
 
 
 async def test_more_was_spent_than_was_left(account: Account) -> None:
@@ -323,7 +324,7 @@ async def test_creator_and_external_user_are_carried(account: Account) -> None:
     assert any("partner's own key" in sentence for sentence in done.left_behind)
 
 
-@pytest.mark.parametrize("status", [400, 403])
+@pytest.mark.parametrize("status", [400, 403, 409])
 async def test_a_creator_that_is_refused(account: Account, status: int) -> None:
     """It is a definite failure that says so, and nothing is left; others stay what they are."""
     old = (await account.keys.create("acme", creator_user_id=OTHER)).data
