@@ -416,3 +416,10 @@ class KeyWalk(Walk[APIKey]):
 
 class WorkspaceWalk(Walk[Workspace]):
     """All workspaces; made by `client.workspaces.iter()`."""
+
+    _walk: paging.WorkspaceWalk
+
+    @property
+    def complete(self) -> bool:
+        """Whether the walk is over and the list did not change meanwhile, by its total."""
+        return self._walk.complete

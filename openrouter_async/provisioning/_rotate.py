@@ -125,13 +125,11 @@ async def rotate(
         await finished(partial(dismiss, earlier))
     client, options = means.client, means.options
     old = (await client.call(GET, OneKey(hash=hash), options)).data
-    await _refuse_what_must_stay(client, old, options)
-    unguarded = await _unguarded(means, hash)
-    if unguarded is not None and not means.allow_unguarded:
-        problem = f"the new key would lack {unguarded}; {_ALLOW}"
-        raise RotationError(problem, operation=ROTATION, old_hash=hash)
-    old = (await client.call(GET, OneKey(hash=hash), options)).data  # it was used meanwhile
-    _refuse_exhausted(old)
+    _refuse_unfit(old)
+    await _refuse_key_in_use(client, old, options)
+    unguarded = await _refuse_unguarded(means, hash)
+    old = (await client.call(GET, OneKey(hash=hash), options)).data  # as it is by now
+    _refuse_unfit(old)
     twin = twin_of(old)
     facts = {"limit": twin.limit, "allow_unguarded": means.allow_unguarded}
     work = await begin(twin, chosen, folder, kind=ROTATION, old_hash=hash, **facts)
@@ -174,30 +172,38 @@ async def _ask(
     )
 
 
-async def _refuse_what_must_stay(client: Client, old: APIKey, options: CallOptions) -> None:
-    """Refuse the key in use, and one that does not work: its twin would."""
+def _refuse_unfit(old: APIKey) -> None:
+    """Refuse a key that does not work: its twin would, or would have a limit that is none."""
     problem = None
     if old.disabled:
         problem = "the key is disabled, and its successor would work: enable it first"
     elif old.is_expired():
         problem = "the key has expired, and its successor would work"
-    else:
-        current = await client.call(CURRENT, Nothing(), options)
-        if current.data.label == old.label:
-            problem = "the key is the one that makes these requests"
+    elif left_of_cap(old) == 0:
+        problem = (
+            f"the key is exhausted: nothing is left of its limit of {old.limit} USD, which never "
+            "resets, so its successor would have nothing: raise the limit first"
+        )
     if problem is not None:
         raise RotationError(problem, operation=ROTATION, old_hash=old.hash)
 
 
-def _refuse_exhausted(old: APIKey) -> None:
-    """Refuse a key of whose cap nothing is left: a limit of 0 is too close to none."""
-    if left_of_cap(old) == 0:
+async def _refuse_key_in_use(client: Client, old: APIKey, options: CallOptions) -> None:
+    """Refuse the key that makes the requests."""
+    current = await client.call(CURRENT, Nothing(), options)
+    if current.data.label == old.label:
         raise RotationError(
-            f"the key is exhausted: nothing is left of its limit of {old.limit} USD, which never "
-            "resets, so its successor would have none: raise the limit first",
-            operation=ROTATION,
-            old_hash=old.hash,
+            "the key is the one that makes these requests", operation=ROTATION, old_hash=old.hash
         )
+
+
+async def _refuse_unguarded(means: Means, hash: str) -> str | None:
+    """Return which guardrail the new key would lack; raises `RotationError` unless allowed."""
+    unguarded = await _unguarded(means, hash)
+    if unguarded is not None and not means.allow_unguarded:
+        problem = f"the new key would lack {unguarded}; {_ALLOW}"
+        raise RotationError(problem, operation=ROTATION, old_hash=hash)
+    return unguarded
 
 
 async def _unguarded(means: Means, old_hash: str, new_hash: str | None = None) -> str | None:

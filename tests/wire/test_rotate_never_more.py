@@ -112,6 +112,23 @@ async def test_an_exhausted_key_is_refused(account: Account, spent: float) -> No
     assert unfinished(account.folder / "journal") == []
 
 
+@pytest.mark.parametrize("what", ["disabled", "exhausted"])
+async def test_a_key_that_ended_while_guardrails_were_read(account: Account, what: str) -> None:
+    """Its record is read last: what the new key gets is what the old one has by then."""
+    old = (await account.keys.create("acme", limit=10)).data
+
+    def end(operation: str, _: int) -> None:
+        if operation == "list_key_assignments" and what == "exhausted":
+            account.box.spend(old.hash, 10)
+        elif operation == "list_key_assignments":
+            account.box._service.account.update(hash=old.hash, disabled=True)
+
+    account.at_attempt = end
+    with pytest.raises(RotationError, match=what):
+        await account.rotate(old)
+    assert account.changes == []
+
+
 async def test_what_is_spent_during_the_rotation(account: Account) -> None:
     """The old key spends until it is disabled: so much less has the new one."""
     old = (await account.keys.create("acme", limit=10)).data
