@@ -93,12 +93,18 @@ class BlockingSafeKeys:
         sink: AnySink,
         verify_within: float = 30.0,
         journal_dir: str | os.PathLike[str] | None = None,
+        allow_unguarded: bool = False,
         **options: Unpack[CallOptions],
     ) -> Rotation:
         """Replace a key by a twin: create, store, verify, compare, then disable the old one."""
         return self._run(
             self._keys.rotate(
-                hash, sink=sink, verify_within=verify_within, journal_dir=journal_dir, **options
+                hash,
+                sink=sink,
+                verify_within=verify_within,
+                journal_dir=journal_dir,
+                allow_unguarded=allow_unguarded,
+                **options,
             )
         )
 

@@ -81,3 +81,9 @@ _SHARE_DECIMALS: Final = 12
 def written(usd: float) -> str:
     """Write an amount with two decimals; what no account ever holds, with three digits."""
     return f"{usd:,.2f}" if abs(usd) < 10**_DIGITS else f"{usd:.3g}"
+
+
+def exactly(usd: float) -> str:
+    """Write an amount with all its digits, at least its cents."""
+    whole, _, cents = f"{usd:.{_DECIMALS}f}".partition(".")
+    return f"{whole}.{cents.rstrip('0'):0<2}"

@@ -27,6 +27,7 @@ from openrouter_async.models import (
     GetCurrentKeyResponse,
     GetKeyResponse,
     LimitReset,
+    ListGuardrailKeyAssignmentsResponse,
     ListResponse,
     ListWorkspacesResponse,
     UpdateKeysResponse,
@@ -110,7 +111,7 @@ class Operation(Generic[In, Out]):
     )
     """The client's method, such as `api_keys.get`."""
     command: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
-    """The command of `openrouter-keys`."""
+    """The command of `openrouter-keys` that performs it."""
     parameters: tuple[Parameter, ...] = attrs.field(
         init=False, default=attrs.Factory(_parameters_of, takes_self=True)
     )
@@ -272,8 +273,8 @@ class Nothing:
 
 
 @attrs.define(kw_only=True)
-class ListWorkspaces:
-    """Parameters of `workspaces.list`."""
+class OnePage:
+    """Parameters of a list whose pages have a `limit`, such as `workspaces.list`."""
 
     offset: int | str | Omitted | None = attrs.field(
         default=OMITTED, metadata=sent_by(_checks.whole_number)
@@ -319,13 +320,20 @@ CURRENT: Final[Operation[Nothing, GetCurrentKeyResponse]] = Operation(
     errors=frozenset({401, 500}),
     doc="Describe the key that makes the request.", command="whoami",
 )  # fmt: skip
-LIST_WORKSPACES: Final[Operation[ListWorkspaces, ListWorkspacesResponse]] = Operation(
-    name="list_workspaces", method="GET", path="/workspaces", takes=ListWorkspaces,
+LIST_WORKSPACES: Final[Operation[OnePage, ListWorkspacesResponse]] = Operation(
+    name="list_workspaces", method="GET", path="/workspaces", takes=OnePage,
     returns=ListWorkspacesResponse, success=200, retry=RetryClass.READ,
     errors=frozenset({401, 500}),
     doc="List one page of workspaces.", call="workspaces.list", command="workspaces",
 )  # fmt: skip
+LIST_KEY_ASSIGNMENTS: Final[Operation[OnePage, ListGuardrailKeyAssignmentsResponse]] = Operation(
+    name="list_key_assignments", method="GET", path="/guardrails/assignments/keys", takes=OnePage,
+    returns=ListGuardrailKeyAssignmentsResponse, success=200, retry=RetryClass.READ,
+    errors=frozenset({400, 401, 403, 404, 500}),
+    doc="List one page of the guardrails that are assigned to keys.",
+    call="guardrails.list_key_assignments", command="rotate",
+)  # fmt: skip
 
 OPERATIONS: Final[tuple[Operation[Any, Any], ...]] = (
-    LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES,
+    LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES, LIST_KEY_ASSIGNMENTS,
 )  # fmt: skip

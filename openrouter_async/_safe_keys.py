@@ -124,16 +124,34 @@ class SafeKeys:
         sink: AnySink,
         verify_within: float = 30.0,
         journal_dir: str | os.PathLike[str] | None = None,
+        allow_unguarded: bool = False,
         **options: Unpack[CallOptions],
     ) -> Rotation:
         """Replace a key by a twin: create, store, verify, compare, then disable the old one.
 
-        The twin has the old key's limit, reset, BYOK setting, workspace and expiry, and its name
-        with the day behind it: `acme (rotated 2026-08-01)`; a later rotation replaces that day.
-        Guardrails that were assigned to the key, its creator and its external user do not follow.
-        The old key is not deleted: `finish_rotations` does that later, `roll_back` enables it.
+        The twin has the old key's limit, reset, BYOK setting, workspace, expiry, creator and
+        external user, and its name with the day behind it: `acme (rotated 2026-08-01)`; a later
+        rotation replaces that day. The old key is not deleted: `finish_rotations` does that later,
+        `roll_back` enables it.
 
-        A rotation that stopped is gone on with by calling this again.
+        The twin never has more than the old key had:
+
+        - Of a limit that never resets it gets what is left. Until the old key is disabled both can
+          spend that, so the twin's limit is lowered by what the old one spent meanwhile, also by
+          what `finish_rotations` finds charged afterwards. A key of which nothing is left is
+          refused.
+        - A limit that resets is carried whole, since a twin that started with what is left of it
+          would have too little from the next window on. So the current window's budget starts
+          anew: `left_behind` says how much that is. Keys that must not have it wait for the reset.
+        - A guardrail that is assigned to the key is not carried yet. The rotation is refused where
+          the key has one, or where that cannot be known, before anything is made. Those of the
+          workspace and of the creator bind the twin as they did the old key.
+
+        Allow lists and other places that name the old key's hash are not changed:
+        `Rotation.left_behind` names them.
+
+        A rotation that stopped is gone on with by calling this again. If the old key was changed
+        meanwhile so that the twin is no longer its equal, that is refused: roll back, then rotate.
 
         Args:
             hash: The old key's hash.
@@ -141,18 +159,25 @@ class SafeKeys:
                 `roll_back` cannot bring that plaintext back.
             verify_within: Seconds until the new key must answer; a new one may need some.
             journal_dir: As for `provision`.
+            allow_unguarded: Rotate though the twin will lack the key's guardrail, or may.
             **options: See `CallOptions`.
 
         Raises:
-            RotationError: The key is in use by this client, disabled or expired, an earlier
-                rotation needs a decision, or this one stopped: `.journal` remembers how far.
+            RotationError: The key is in use by this client, disabled, expired, exhausted or
+                guarded, or the service refuses its creator or external user; an earlier rotation
+                needs a decision, or this one stopped: `.journal` remembers how far.
             SinkError: As for `provision`.
             AmbiguousCreateError: As for `provision`.
 
         """
         from openrouter_async.provisioning import _rotate
 
-        means = _rotate.Means(client=self._caller, options=options, verify_within=verify_within)
+        means = _rotate.Means(
+            client=self._caller,
+            options=options,
+            verify_within=verify_within,
+            allow_unguarded=allow_unguarded,
+        )
         return await _rotate.rotate(means, hash, sink, journal_dir)
 
     async def finish_rotations(
@@ -166,7 +191,8 @@ class SafeKeys:
         """Delete the old keys of rotations that were disabled longer than a grace, and unused.
 
         A key is kept where it was enabled again, used later than a minute after it was disabled,
-        or where its successor is gone, disabled or expired.
+        or where its successor is gone, disabled or expired. Of a limit that never resets, what was
+        charged to the key after it was disabled is taken off its successor's.
 
         Args:
             grace: How long a key stays disabled; a number is seconds.
@@ -187,6 +213,8 @@ class SafeKeys:
         **options: Unpack[CallOptions],
     ) -> APIKey:
         """Undo a rotation: enable the old key, delete the new one, and forget the rotation.
+
+        Where the old key's limit never resets, what the new one spent is taken off it.
 
         Args:
             hash: The old key's hash.
@@ -233,7 +261,8 @@ class SafeKeys:
     ) -> Unfinished | None:
         """Bring an unfinished work to its end as far as that needs no decision.
 
-        A plaintext is put into its sink, a rotation goes on, what is over is cleaned. The result is
+        A plaintext is put into its sink, a rotation goes on (one of a guarded key only if it was
+        begun with `allow_unguarded`), what is over is cleaned. The result is
         what is still unfinished, None when all is done: a key that may exist, or a rotation whose
         old key waits for `finish_rotations`.
 

@@ -142,6 +142,7 @@ class AsyncOpenRouter:
 
     def _set_up(self, core: Core, settings: Settings) -> None:
         from openrouter_async.api_keys import APIKeys
+        from openrouter_async.guardrails import Guardrails
         from openrouter_async.workspaces import Workspaces
 
         self._core = core
@@ -149,6 +150,7 @@ class AsyncOpenRouter:
         self._settings = settings
         self.api_keys = APIKeys(self)
         self.workspaces = Workspaces(self)
+        self.guardrails = Guardrails(self)
 
     def call(
         self,

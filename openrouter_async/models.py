@@ -298,6 +298,29 @@ class ListWorkspacesResponse:
 
 
 @attrs.frozen(kw_only=True)
+class GuardrailKeyAssignment:
+    """A guardrail that binds a key; a key has one at most."""
+
+    id: str
+    guardrail_id: str
+    key_hash: str
+    key_name: str | None = None
+    key_label: str | None = None
+    assigned_by: str | None = None
+    """The user who assigned it; None: not known."""
+    created_at: Timestamp | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ListGuardrailKeyAssignmentsResponse:
+    """One page of the guardrails that are assigned to keys, of the whole account."""
+
+    data: list[GuardrailKeyAssignment]
+    total_count: int | None = None
+    """How many assignments there are on all pages."""
+
+
+@attrs.frozen(kw_only=True)
 class External:
     """A partner-defined identity for a new key; partner accounts only.
 

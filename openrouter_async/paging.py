@@ -13,24 +13,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
 from openrouter_async._operations import (
     LIST,
+    LIST_KEY_ASSIGNMENTS,
     LIST_WORKSPACES,
     PAGE_SIZE,
     ListKeys,
-    ListWorkspaces,
+    OnePage,
+    Operation,
 )
 from openrouter_async._options import CallOptions
 from openrouter_async._pages import Ahead, Memory, Page, fetch_page
 from openrouter_async.errors import PagingError, ResponseValidationError
-from openrouter_async.models import APIKey, Workspace
+from openrouter_async.models import APIKey, GuardrailKeyAssignment, Workspace
 
 if TYPE_CHECKING:
     from openrouter_async._core import Caller
 
 T = TypeVar("T")
+Row = TypeVar("Row", bound="Numbered")
 
 OVERLAP: Final = 5
 """Rows that a page shares with the one before: so many deletions between the two do no harm."""
@@ -209,31 +212,83 @@ class KeyWalk(Walk[APIKey]):
         return new
 
 
-class WorkspaceWalk(Walk[Workspace]):
-    """All workspaces; made by `client.workspaces.iter()`."""
+class Numbered(Protocol):
+    """A row that has an id."""
 
-    def __init__(self, caller: Caller, options: CallOptions) -> None:
+    @property
+    def id(self) -> str:
+        """What tells it from all others."""
+        ...
+
+
+class RowsOfPage(Protocol[Row]):
+    """A page that says how many rows there are on all pages."""
+
+    @property
+    def data(self) -> list[Row]:
+        """Its rows."""
+        ...
+
+    @property
+    def total_count(self) -> int | None:
+        """How many rows there are; None: the service did not say."""
+        ...
+
+
+class PagedWalk(Walk[Row], Generic[Row]):
+    """All rows of a list whose pages have `limit` and `total_count`, as all but that of keys do."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        operation: Operation[OnePage, Any],
+        what: str,
+        options: CallOptions,
+    ) -> None:
         super().__init__()
         self._caller = caller
+        self._operation: Operation[OnePage, RowsOfPage[Row]] = operation
+        self._what = what
         self._options = options
         self._offset = 0
         self._seen: set[str] = set()
+        self._totals: set[int | None] = set()
 
-    async def next_page(self) -> list[Workspace]:
-        """Fetch one more page and give its new workspaces."""
-        given = ListWorkspaces(offset=self._offset, limit=PAGE_SIZE)
-        page = await self._caller.call(LIST_WORKSPACES, given, self._options)
+    @property
+    def complete(self) -> bool:
+        """Whether the walk is over and the list did not change meanwhile, by its total."""
+        return self._ended and self._totals <= {None, len(self._seen)}
+
+    async def next_page(self) -> list[Row]:
+        """Fetch one more page and give its new rows."""
+        given = OnePage(offset=self._offset, limit=PAGE_SIZE)
+        page = await self._caller.call(self._operation, given, self._options)
         self.pages += 1
-        new = [workspace for workspace in page.data if workspace.id not in self._seen]
-        self._seen.update(workspace.id for workspace in new)
+        self._totals.add(page.total_count)
+        new = [row for row in page.data if row.id not in self._seen]
+        self._seen.update(row.id for row in new)
         self._offset += len(page.data)
         whole = page.total_count is not None and self._offset >= page.total_count
         if not page.data or whole or (page.total_count is None and len(page.data) < PAGE_SIZE):
             self._ended = True
         elif not new:
             raise PagingError(
-                "a page brings no new workspace: the server seems to ignore offset",
-                operation=LIST_WORKSPACES.name,
+                f"a page brings no new {self._what}: the server seems to ignore offset",
+                operation=self._operation.name,
                 offset=given.offset,
             )
         return new
+
+
+class WorkspaceWalk(PagedWalk[Workspace]):
+    """All workspaces; made by `client.workspaces.iter()`."""
+
+    def __init__(self, caller: Caller, options: CallOptions) -> None:
+        super().__init__(caller, LIST_WORKSPACES, "workspace", options)
+
+
+class KeyAssignmentWalk(PagedWalk[GuardrailKeyAssignment]):
+    """All guardrails that are assigned to keys: a rotation looks for its key among them."""
+
+    def __init__(self, caller: Caller, options: CallOptions) -> None:
+        super().__init__(caller, LIST_KEY_ASSIGNMENTS, "assignment", options)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 from uuid import UUID
 
-from openrouter_async import api_keys, paging, workspaces
+from openrouter_async import api_keys, guardrails, paging, workspaces
 from openrouter_async._blocking_keys import BlockingManyKeys, BlockingSafeKeys, Run
 from openrouter_async._core import KeySource, OnAttempt
 from openrouter_async._omitted import OMITTED, Omitted
@@ -33,6 +33,7 @@ from openrouter_async.models import (
     GetCurrentKeyResponse,
     GetKeyResponse,
     LimitReset,
+    ListGuardrailKeyAssignmentsResponse,
     ListResponse,
     ListWorkspacesResponse,
     UpdateKeysResponse,
@@ -111,6 +112,7 @@ class OpenRouter:
         self._portal = portal
         self.api_keys = APIKeys(client.api_keys, self._run)
         self.workspaces = Workspaces(client.workspaces, self._run)
+        self.guardrails = Guardrails(client.guardrails, self._run)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine of the async client; whoever holds this keeps the client alive."""
@@ -345,6 +347,26 @@ class Workspaces:
         return WorkspaceWalk(self._workspaces.iter(**options), self._run)
 
 
+class Guardrails:
+    """The guardrails of an account; needs a management key."""
+
+    def __init__(self, rails: guardrails.Guardrails, run: Run) -> None:
+        self._guardrails = rails
+        self._run = run
+
+    def list_key_assignments(
+        self,
+        *,
+        offset: int | str | Omitted | None = OMITTED,
+        limit: int | str | Omitted | None = OMITTED,
+        **options: Unpack[CallOptions],
+    ) -> ListGuardrailKeyAssignmentsResponse:
+        """List one page of the guardrails that are assigned to keys, of all workspaces."""
+        return self._run(
+            self._guardrails.list_key_assignments(offset=offset, limit=limit, **options)
+        )
+
+
 class Walk(Iterator[T], Generic[T]):
     """An iteration over the rows of all pages; it crosses into the client's thread once a page."""
 
@@ -394,3 +416,10 @@ class KeyWalk(Walk[APIKey]):
 
 class WorkspaceWalk(Walk[Workspace]):
     """All workspaces; made by `client.workspaces.iter()`."""
+
+    _walk: paging.WorkspaceWalk
+
+    @property
+    def complete(self) -> bool:
+        """Whether the walk is over and the list did not change meanwhile, by its total."""
+        return self._walk.complete

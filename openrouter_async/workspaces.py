@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._operations import LIST_WORKSPACES, ListWorkspaces
+from openrouter_async._operations import LIST_WORKSPACES, OnePage
 from openrouter_async._options import CallOptions
 from openrouter_async._pacing import Throttle
 from openrouter_async.models import ListWorkspacesResponse
@@ -37,7 +37,7 @@ class Workspaces:
 
         """
         return await self._caller.call(
-            LIST_WORKSPACES, ListWorkspaces(offset=offset, limit=limit), options
+            LIST_WORKSPACES, OnePage(offset=offset, limit=limit), options
         )
 
     def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:

@@ -44,6 +44,7 @@ STOREYS = [
         "_safe_keys",
         "api_keys",
         "client",
+        "guardrails",
         "sync",
         "workspaces",
     ],  # 5, clients

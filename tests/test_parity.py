@@ -45,6 +45,7 @@ ONLY_ASYNC = {
 METHODS = sorted(
     {f"api_keys.{name}" for name in public_methods(ASYNC.api_keys)}
     | {f"workspaces.{name}" for name in public_methods(ASYNC.workspaces)}
+    | {f"guardrails.{name}" for name in public_methods(ASYNC.guardrails)}
     | (public_methods(ASYNC) - ONLY_ASYNC)
 )
 
@@ -75,6 +76,7 @@ def test_blocking_has_nothing_else() -> None:
     """There is no method that only blocks."""
     assert public_methods(BLOCKING.api_keys) == public_methods(ASYNC.api_keys)
     assert public_methods(BLOCKING.workspaces) == public_methods(ASYNC.workspaces)
+    assert public_methods(BLOCKING.guardrails) == public_methods(ASYNC.guardrails)
     assert public_methods(BLOCKING) == public_methods(ASYNC) - ONLY_ASYNC
 
 

@@ -123,6 +123,7 @@ def _lines(item: Unfinished) -> list[str]:
         lines.append(f"  new key: {plain(item.hash)}")
     if item.old_hash:
         lines.append(f"  old key: {plain(item.old_hash)}")
+    lines += [f"  not carried: {plain(sentence)}" for sentence in item.left_behind]
     for key in item.candidates or ():
         lines.append(f"  candidate: {plain(key.hash)}, created {minute(key.created_at)}")
         lines.append(f"    openrouter-keys delete {plain(key.hash)}")
@@ -133,6 +134,7 @@ def _lines(item: Unfinished) -> list[str]:
 
 def _document(item: Unfinished) -> dict[str, Any]:
     shown = {"kind", "state", "name", "workspace_id", "hash", "old_hash", "journal", "advice"}
+    shown |= {"limit", "left_behind"}
     candidates = None if item.candidates is None else [to_dict(key) for key in item.candidates]
     return {**{name: getattr(item, name) for name in sorted(shown)}, "candidates": candidates}
 

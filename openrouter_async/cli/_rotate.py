@@ -57,6 +57,12 @@ class How:
     verify_within: Annotated[
         float, typer.Option(help="Until the new key must answer.", metavar="SECONDS", min=0)
     ] = 30.0
+    allow_unguarded: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unguarded", metavar="", help="Rotate even if the new key lacks a guardrail."
+        ),
+    ] = False
     journal_dir: JournalOption = None
 
     def check(self, hash: str | None) -> None:
@@ -87,6 +93,8 @@ def rotate(
 
     The old key is deleted by --finish, a day later by default, and only if it was
     not used since. A rotation that stopped goes on when it is called again.
+    The new key never has more than the old one: of a limit that never resets it
+    gets what is left, and a key with a guardrail is refused.
 
     [bold]Examples[/bold]
 
@@ -113,10 +121,18 @@ def rotate(
 def _rotate(session: Session, hash: str, sink: Sink, how: How, delivery: Delivery) -> int:
     done = session.run(
         session.client.api_keys.rotate(
-            hash, sink=sink, verify_within=how.verify_within, journal_dir=how.journal_dir
+            hash,
+            sink=sink,
+            verify_within=how.verify_within,
+            journal_dir=how.journal_dir,
+            allow_unguarded=how.allow_unguarded,
         )
     )
     delivery.tell_of(done.new)
+    if done.limit != done.old_limit:
+        tell(f"its limit is {done.limit} USD: what was left of {done.old_limit}")
+    for sentence in done.left_behind:
+        tell(f"not carried: {plain(sentence)}")
     tell(f"{done.old_hash} is disabled; to delete it later: openrouter-keys rotate --finish")
     return Exit.DONE
 

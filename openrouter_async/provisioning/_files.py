@@ -75,7 +75,7 @@ async def run_to_end(
     except asyncio.CancelledError:
         if undo is not None and not first.acquire(blocking=False):
             await outlast(running)  # it has ended, and says so in a moment
-            running = run_in_daemon_thread(partial(undo, running.result()), name=_NAME)
+            await outlast(run_in_daemon_thread(partial(undo, running.result()), name=_NAME))
         await outlast(running, patience=patience)
         running.cancel()  # nobody asks what comes later
         raise

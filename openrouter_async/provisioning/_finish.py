@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from openrouter_async._core import Client
+from openrouter_async._money import exactly, rounded
 from openrouter_async._operations import GET, OneKey
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
@@ -26,8 +27,9 @@ from openrouter_async.provisioning._candidates import find_candidates, seconds
 from openrouter_async.provisioning._files import run_to_end
 from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import clean_up, deliver_again
-from openrouter_async.provisioning._rotate import Means, delete, resume_rotation
+from openrouter_async.provisioning._rotate import Means, delete, lower, resume_rotation
 from openrouter_async.provisioning._sinks import AnySink, as_sink
+from openrouter_async.provisioning._twin import left_of_cap
 from openrouter_async.provisioning._unfinished import (
     ROTATION,
     State,
@@ -134,8 +136,26 @@ async def _judge(
     problem = _problem_with(old, new, disabled_at)
     if problem is not None:
         return Outcome.KEPT, problem
+    settled = await _settle(client, old, item, new, options)
     await delete(client, old_hash, options)
-    return Outcome.DELETED, "its successor is in its place"
+    return Outcome.DELETED, f"its successor is in its place{settled}"
+
+
+async def _settle(
+    client: Client, old: APIKey, item: Unfinished, new: APIKey | None, options: CallOptions
+) -> str:
+    """Lower the new key's lifetime cap by what was still charged to the disabled key.
+
+    A request that was under way when it was disabled is charged when it ends. A limit that was
+    changed since the rotation is left alone. Returns what there is to say of it.
+    """
+    left = left_of_cap(old)
+    if new is None or left is None or item.limit is None or new.limit != item.limit:
+        return ""
+    if left >= rounded(item.limit):
+        return ""
+    await lower(client, new.hash, left, options)
+    return f", and its limit is {exactly(left)} USD: more was charged to the old key meanwhile"
 
 
 def _problem_with(old: APIKey, new: APIKey | None, disabled_at: datetime) -> str | None:

@@ -22,8 +22,8 @@ from typing import Any, Final, cast
 
 import attrs
 
-from openrouter_async.errors import ConfigurationError
 from openrouter_async import _json
+from openrouter_async.errors import ConfigurationError
 from openrouter_async.provisioning import _files
 from openrouter_async.secret import Secret
 

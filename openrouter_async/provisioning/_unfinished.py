@@ -23,6 +23,7 @@ from openrouter_async.provisioning._journal import (
     read,
     refuse_foreign_folder,
 )
+from openrouter_async.provisioning._twin import amount_in
 from openrouter_async.secret import Secret
 
 PROVISION: Final = "provision"
@@ -91,6 +92,10 @@ class Unfinished:
     """When that was given up; None: the process ended before it knew."""
     disabled_at: datetime | None = None
     """When a rotation disabled the old key."""
+    limit: float | None = None
+    """USD that the new key may spend, as of then; None: unlimited, or not known."""
+    left_behind: tuple[str, ...] = ()
+    """See `Rotation.left_behind`; known from when the old key was disabled."""
     sink: Mapping[str, Any] | None = None
     """What the journal says of the sink; None: a function, which only the caller can give."""
     candidates: tuple[APIKey, ...] | None = None
@@ -167,6 +172,7 @@ def interpret(path: str, found: Found) -> Unfinished:
     steps = {entry["step"]: entry for entry in found.entries}
     intent = steps.get("intent", {})
     made, doubt = steps.get("made", {}), steps.get("doubt", {})
+    disabled = steps.get("disabled", {})
     secret = made.get("secret")
     return Unfinished(
         journal=path,
@@ -179,7 +185,9 @@ def interpret(path: str, found: Found) -> Unfinished:
         old_hash=_text(intent, "old_hash"),
         not_before=_time(doubt, "not_before") or _time(intent, "at"),
         not_after=_time(doubt, "not_after"),
-        disabled_at=_time(steps.get("disabled", {}), "disabled_at"),
+        disabled_at=_time(disabled, "disabled_at"),
+        limit=amount_in(disabled, "limit"),
+        left_behind=_texts(disabled, "left_behind"),
         sink=_mapping(steps.get("delivered", {}), "sink") or _mapping(intent, "sink"),
         secret=secret if isinstance(secret, Secret) else None,
     )
@@ -204,6 +212,11 @@ def _state(steps: Mapping[str, Entry], found: Found) -> State:
 def _text(entry: Mapping[str, Any], name: str) -> str | None:
     value = entry.get(name)
     return value if isinstance(value, str) and value else None
+
+
+def _texts(entry: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = entry.get(name)
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _mapping(entry: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

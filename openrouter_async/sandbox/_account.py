@@ -22,6 +22,7 @@ from openrouter_async.models import (
     APIKey,
     FreeModelDailyRequests,
     GetCurrentKeyData,
+    GuardrailKeyAssignment,
     RateLimit,
     Workspace,
 )
@@ -58,6 +59,7 @@ class Account:
         self._keys: dict[str, StoredKey] = {}
         self._owners: dict[str, StoredKey] = {}
         self._unindexed: list[StoredKey] = []
+        self._assignments: dict[str, GuardrailKeyAssignment] = {}
         self.workspaces = {workspace.id: workspace for workspace in _workspaces(self.now())}
         self._shelves: dict[str, list[StoredKey]] = {id_: [] for id_ in self.workspaces}
         self.management_key = self._derive_secret("management key")
@@ -147,6 +149,7 @@ class Account:
         key = self.get(hash)
         self._take_off(key)
         del self._keys[hash]
+        self._assignments.pop(hash, None)
 
     def records(self) -> list[APIKey]:
         """Describe every key of every workspace, newest first."""
@@ -169,6 +172,26 @@ class Account:
     def _take_off(self, key: StoredKey) -> None:
         shelf = self._shelves[key.workspace_id]
         del shelf[bisect.bisect_left(shelf, key.number, key=_BY_NUMBER)]
+
+    # Guardrails
+
+    def assign_guardrail(self, hash: str, guardrail_id: str) -> None:
+        """Bind a key by a guardrail, in place of the one that it has."""
+        key = self.get(hash)
+        self._assignments.pop(hash, None)  # the newest comes last
+        self._assignments[hash] = GuardrailKeyAssignment(
+            id=str(uuid.uuid5(_NAMESPACE, f"{guardrail_id}/{hash}")),
+            guardrail_id=guardrail_id,
+            key_hash=hash,
+            key_name=key.name,
+            key_label=key.label,
+            assigned_by=OWNER,
+            created_at=self.now(),
+        )
+
+    def key_assignments(self) -> list[GuardrailKeyAssignment]:
+        """Return which guardrails keys have, newest first."""
+        return list(reversed(self._assignments.values()))
 
     # Secrets
 

@@ -12,6 +12,7 @@ from openrouter_async.models import (
     DeleteKeysResponse,
     GetCurrentKeyResponse,
     GetKeyResponse,
+    ListGuardrailKeyAssignmentsResponse,
     ListResponse,
     ListWorkspacesResponse,
     UpdateKeysResponse,
@@ -22,8 +23,8 @@ from openrouter_async.sandbox._stored import StoredKey
 Handler: TypeAlias = Callable[..., Any]
 """Takes the account, who asks (None: the management key), and the checked parameters by name."""
 
-_WORKSPACES_PAGE: Final = 50
-"""Workspaces on a page where the request does not say."""
+_USUAL_PAGE: Final = 50
+"""Rows on a page where the request does not say; pages of keys are larger."""
 
 
 def _list(account: Account, _: StoredKey | None, **given: Any) -> ListResponse:
@@ -53,11 +54,20 @@ def _current(account: Account, caller: StoredKey | None) -> GetCurrentKeyRespons
 
 
 def _list_workspaces(
-    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _WORKSPACES_PAGE
+    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _USUAL_PAGE
 ) -> ListWorkspacesResponse:
     workspaces = list(account.workspaces.values())
     return ListWorkspacesResponse(
         data=workspaces[offset : offset + limit], total_count=len(workspaces)
+    )
+
+
+def _list_key_assignments(
+    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _USUAL_PAGE
+) -> ListGuardrailKeyAssignmentsResponse:
+    assignments = account.key_assignments()
+    return ListGuardrailKeyAssignmentsResponse(
+        data=assignments[offset : offset + limit], total_count=len(assignments)
     )
 
 
@@ -69,6 +79,7 @@ _BY_NAME: Final[Mapping[str, Handler]] = {
     "delete": _delete,
     "get_current_key_metadata": _current,
     "list_workspaces": _list_workspaces,
+    "list_key_assignments": _list_key_assignments,
 }
 
 FOR_ANY_KEY: Final = frozenset({_operations.CURRENT.name})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
@@ -167,6 +168,17 @@ class Sandbox:
         with self._service.lock:
             account = self._service.account
             self._find(hash).spend(usd, account.now(), byok=byok)
+
+    def assign_guardrail(self, hash: str, guardrail_id: str | None = None) -> str:
+        """Assign a guardrail to a key, in place of the one that it has, and return its id.
+
+        None as `guardrail_id` takes a made-up one, a new one each time. Nothing is enforced: the
+        assignment is listed. Raises `InvalidRequestError` for an unknown key.
+        """
+        guardrail_id = guardrail_id or str(uuid.uuid4())
+        with self._service.lock:
+            self._service.account.assign_guardrail(self._find(hash).hash, guardrail_id)
+        return guardrail_id
 
     def inference_key(self, hash: str) -> str:
         """Give the plaintext of a key; raises `InvalidRequestError` for an unknown one."""

@@ -140,6 +140,37 @@ def test_rolling_back(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
     assert keys("rotate", EXAMPLE_HASH, "--roll-back").code == 3
 
 
+def test_rotation_of_a_guarded_key(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
+    """It is refused by name before anything is made; with permission it is said what is lost."""
+    guardrail = box.assign_guardrail(EXAMPLE_HASH)
+    path = tmp_path / "x"
+    refused = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{path}")
+    assert (refused.code, path.exists()) == (3, False)
+    assert f"would lack the guardrail {guardrail}" in refused.complaint
+    assert "--allow-unguarded" in refused.complaint
+    allowed = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{path}", "--allow-unguarded")
+    assert allowed.code == 0
+    assert f"not carried: the guardrail {guardrail}" in allowed.err
+    assert "not carried: its entries in allow lists" in allowed.err
+    pending = keys("recover")
+    assert f"not carried: the guardrail {guardrail}" in pending.out
+    [document] = json.loads(keys("recover", "--format", "json").out)["data"]
+    assert document["left_behind"][0] == f"the guardrail {guardrail}"
+
+
+def test_rotation_of_a_lifetime_cap(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
+    """What is left of it is told; of one that resets, what can be spent once more."""
+    keys("create", "acme", "--limit", "5", "--sink", f"file:{tmp_path / 'x'}")
+    [old] = named(box, "acme")
+    box.spend(old.hash, 1.25)
+    result = keys("rotate", old.hash, "--sink", f"file:{tmp_path / 'y'}")
+    assert (result.code, "its limit is 3.75 USD: what was left of 5" in result.err) == (0, True)
+    box.spend(EXAMPLE_HASH, 10)
+    result = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{tmp_path / 'z'}")
+    assert (result.code, "its limit is" in result.err) == (0, False)
+    assert "USD more can be spent until it resets" in result.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

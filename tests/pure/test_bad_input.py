@@ -129,7 +129,7 @@ def cases() -> Iterator[Any]:
     """Every bad value of every parameter of every operation."""
     for row in OPERATIONS:
         for parameter in row.parameters:
-            size = row.name == "list_workspaces" and parameter.name == "limit"
+            size = row.name.startswith("list_") and parameter.name == "limit"
             values = BAD_PAGE_SIZES if size else BAD.get(parameter.name, [])
             pairs = [(parameter.name, value) for value in values]
             if parameter.name == "external":

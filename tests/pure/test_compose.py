@@ -40,6 +40,7 @@ def composed(operation: str, **given: Any) -> Request:
         ("delete", "DELETE", f"/keys/{HASH}", None),
         ("get_current_key_metadata", "GET", "/key", None),
         ("list_workspaces", "GET", "/workspaces", None),
+        ("list_key_assignments", "GET", "/guardrails/assignments/keys", None),
     ],
 )
 def test_the_least_request(operation: str, method: str, target: str, body: bytes | None) -> None:

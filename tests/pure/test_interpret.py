@@ -27,6 +27,9 @@ GOOD: dict[str, list[Any]] = {
     "delete": [{"deleted": True}, {}],
     "get_current_key_metadata": [{"data": data} for data in CURRENT_KEYS.values()],
     "list_workspaces": [{"data": [{"id": "w", "name": "n"}], "total_count": 1}],
+    "list_key_assignments": [
+        {"data": [{"id": "a", "guardrail_id": "g", "key_hash": "h"}], "total_count": 1}
+    ],
 }
 HEADERS = st.dictionaries(
     st.sampled_from(["Retry-After", "retry-after-ms", "cf-ray", "Location", "Set-Cookie", "X"]),

@@ -30,6 +30,9 @@ ROWS = {
         "GET", "/key", 200, "read", "api_keys.get_current_key_metadata",
     ),
     "list_workspaces": ("GET", "/workspaces", 200, "read", "workspaces.list"),
+    "list_key_assignments": (
+        "GET", "/guardrails/assignments/keys", 200, "read", "guardrails.list_key_assignments",
+    ),
 }  # fmt: skip
 
 TAKES = {
@@ -47,6 +50,7 @@ TAKES = {
     "delete": {"path": "hash!"},
     "get_current_key_metadata": {},
     "list_workspaces": {"query": "offset limit"},
+    "list_key_assignments": {"query": "offset limit"},
 }
 
 by_name = pytest.mark.parametrize("operation", OPERATIONS, ids=[row.name for row in OPERATIONS])
@@ -123,10 +127,15 @@ def test_rows_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize(
     ("name", "command"),
-    [("get_current_key_metadata", "whoami"), ("list_workspaces", "workspaces"), ("get", "get")],
+    [
+        ("get_current_key_metadata", "whoami"),
+        ("list_workspaces", "workspaces"),
+        ("list_key_assignments", "rotate"),
+        ("get", "get"),
+    ],
 )
 def test_commands(name: str, command: str) -> None:
-    """A command is called like the operation, but for two with shorter words."""
+    """A command is called like the operation, has a shorter word, or needs it on its way."""
     assert [row.command for row in OPERATIONS if row.name == name] == [command]
 
 

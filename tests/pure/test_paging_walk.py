@@ -382,6 +382,21 @@ async def test_a_short_page_of_workspaces_is_the_last_where_no_total_is_told() -
     assert spaces.offsets == [0]
 
 
+@pytest.mark.parametrize(("change", "complete"), [(0, True), (-1, False), (1, False)])
+async def test_workspaces_that_change_while_they_are_read(change: int, complete: Any) -> None:
+    """The total tells that one may have been missed."""
+    spaces = Spaces(120)
+    walk = WorkspaceWalk(spaces, {})
+    await walk.next_page()
+    assert not walk.complete
+    if change < 0:
+        del spaces.all[0]
+    else:
+        spaces.all += [Workspace(id="new", name="new")] * change
+    assert len([space async for space in walk]) == 70 + change
+    assert walk.complete is complete
+
+
 async def test_workspaces_of_a_server_that_ignores_offset() -> None:
     """The same page again is an error."""
     spaces = Spaces(120)

@@ -195,21 +195,95 @@ def test_rotate(box: Sandbox, client: OpenRouter, kill: Kill, tmp_path: Path) ->
         assert ended == -9, step
 
 
-@pytest.mark.parametrize("work", ["finish", "roll_back"])
-def test_end_of_a_rotation(
-    box: Sandbox, client: OpenRouter, kill: Kill, tmp_path: Path, work: str
+def assert_never_more(box: Sandbox, old_hash: str, left: float, step: int) -> None:
+    """The new key may spend what was left of the old one's limit, and less once it is disabled."""
+    old = next(key for key in box.keys if key.hash == old_hash)
+    for new in [key for key in named(box) if key.hash != old_hash]:
+        assert new.limit is not None, step
+        assert new.limit <= left, step
+        if old.disabled:
+            assert old.limit_remaining is not None
+            assert new.limit <= old.limit_remaining, step
+
+
+def test_rotate_of_a_lifetime_cap(
+    box: Sandbox, client: OpenRouter, kill: Kill, tmp_path: Path
 ) -> None:
-    """Finishing and rolling back can be killed and repeated; one working key is left."""
+    """Killed and gone on with later, after more was spent, the new key has what is left."""
+    for step, folder in each_step(kill, tmp_path, "rotate"):
+        old = client.api_keys.create(killed.NAME, limit=7).data
+        box.spend(old.hash, 1)
+        ended = kill("rotate", step, folder, old.hash)
+        assert_never_more(box, old.hash, 6, step)
+        if not client.api_keys.get(old.hash).data.disabled:
+            box.spend(old.hash, 2)
+        converge(client, folder)
+        if not any(item.state is State.PENDING for item in unfinished(folder / "journal")):
+            assert kill("rotate", 0, folder, old.hash) == 0
+        [new] = [key for key in named(box) if key.hash != old.hash]
+        old = client.api_keys.get(old.hash).data
+        assert (new.limit, old.disabled) == (old.limit_remaining, True), step
+        clear(box, client)
+        if ended == 0:
+            return
+        assert ended == -9, step
+
+
+def test_resume_of_a_lifetime_cap(
+    box: Sandbox, client: OpenRouter, kill: Kill, tmp_path: Path
+) -> None:
+    """Lowering the limit can be killed too: a key works at any moment, and never with more."""
+
+    def begun(step: int, folder: Path) -> APIKey:
+        old = client.api_keys.create(killed.NAME, limit=7).data
+        box.spend(old.hash, 1)
+        kill("rotate", step, folder, old.hash)
+        return old
+
+    for begin_step, probe in each_step(kill, tmp_path, "rotate"):
+        begun(begin_step, probe)
+        states = [item.state for item in unfinished(probe / "journal")]
+        clear(box, client)
+        if states == [State.DELIVERED]:
+            break
+    for step, folder in each_step(kill, tmp_path, "resume"):
+        old = begun(begin_step, folder)
+        box.spend(old.hash, 2)
+        ended = kill("resume", step, folder)
+        assert any(works(client, secret) for secret in known_secrets(box, folder, old)), step
+        assert_never_more(box, old.hash, 6, step)
+        converge(client, folder)
+        [new] = [key for key in named(box) if key.hash != old.hash]
+        assert new.limit == 4, step
+        assert works(client, box.inference_key(new.hash)), step
+        assert not works(client, box.inference_key(old.hash)), step
+        clear(box, client)
+        if ended == 0:
+            return
+        assert ended == -9, step
+
+
+@pytest.mark.parametrize(("work", "limit"), [("finish", 6), ("roll_back", 5)])
+def test_end_of_a_rotation(
+    box: Sandbox, client: OpenRouter, kill: Kill, tmp_path: Path, work: str, limit: float
+) -> None:
+    """Finishing and rolling back can be killed and repeated; one working key is left.
+
+    It may spend what the two have not spent together.
+    """
     for step, folder in each_step(kill, tmp_path, work):
-        old = client.api_keys.create(killed.NAME).data
+        old = client.api_keys.create(killed.NAME, limit=7).data
         assert kill("rotate", 0, folder, old.hash) == 0
+        [new] = [key for key in named(box) if key.hash != old.hash]
+        box.spend(old.hash, 1)  # a request that was under way
+        box.spend(new.hash, 2)
         ended = kill(work, step, folder, old.hash)
         assert not all(key.disabled for key in named(box)), step
         if unfinished(folder / "journal"):
             assert kill(work, 0, folder, old.hash) == 0
         [left] = named(box)
         assert (left.hash == old.hash) == (work == "roll_back")
-        assert not left.disabled
+        assert (left.disabled, left.limit, left.limit_remaining) == (False, limit, 4), step
         assert unfinished(folder / "journal") == []
         clear(box, client)
         if ended == 0:

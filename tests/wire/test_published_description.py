@@ -93,6 +93,7 @@ def test_required_parameters_agree(
 def box() -> Iterator[Sandbox]:
     """An account with every kind of key."""
     with Sandbox(keys=300) as box:
+        box.assign_guardrail(EXAMPLE_HASH)
         yield box
 
 
@@ -103,6 +104,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("update", f"/keys/{EXAMPLE_HASH}", {"name": "renamed"}),
     ("get_current_key_metadata", "/key", None),
     ("list_workspaces", "/workspaces", None),
+    ("list_key_assignments", "/guardrails/assignments/keys", None),
     ("delete", f"/keys/{EXAMPLE_HASH}", None),
 ]
 

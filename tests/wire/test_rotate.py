@@ -35,7 +35,7 @@ from openrouter_async.provisioning import (
     State,
     unfinished,
 )
-from openrouter_async.provisioning._rotate import marked
+from openrouter_async.provisioning._twin import marked
 from openrouter_async.sandbox import Sandbox
 
 Rotate = Callable[..., Any]
@@ -218,6 +218,8 @@ async def test_a_new_key_that_differs(
     steps = [
         reply(json={"data": record()}),
         reply(json={"data": CURRENT_KEY}),
+        reply(json={"data": [], "total_count": 0}),
+        reply(json={"data": record()}),
         reply(201, json=made),
         reply(json={"data": {**current, "include_byok_in_limit": False}}),
     ]
@@ -227,7 +229,7 @@ async def test_a_new_key_that_differs(
             await keys.rotate(
                 record()["hash"], sink=FileSink(tmp_path / "x"), journal_dir=tmp_path / "j"
             )
-    assert [request.method for request in server.requests] == ["GET", "GET", "POST", "GET"]
+    assert [request.method for request in server.requests] == [*["GET"] * 4, "POST", "GET"]
     asked_with = server.requests[-1].header("Authorization")
     assert asked_with == f"Bearer {made['key']}"
 

@@ -120,7 +120,7 @@ async def test_create_takes_every_parameter(service: Service) -> None:
         ({"expires_at": "2027-12-31"}, "expires_at"), ({"expires_at": "soon"}, "expires_at"),
         ({"expires_at": "2027-02-30T00:00:00Z"}, "expires_at"), ({"expires_at": 5}, "expires_at"),
         ({"creator_user_id": ""}, "creator_user_id"), ({"workspace_id": "abc"}, "workspace_id"),
-        ({"workspace_id": None}, "workspace_id"),
+        ({"workspace_id": None}, "workspace_id"), ({"external": {}}, "external"),
         ({"external": {"api_key": "x" * 32}}, "external"), ({"external": "u"}, "external"),
         ({"external": {"user": "u", "api_key": "short"}}, "external.api_key"),
     ],
