@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Unpack
@@ -105,7 +106,11 @@ class AuditRun(Walk[APIKey]):
         self._began = time.monotonic()
         self._wanted = names_from(workspaces)
         self._throttle = Throttle(
-            caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=self._tell
+            caller,
+            concurrency=concurrency,
+            rate=rate,
+            max_wait=max_wait,
+            on_wait=_observer_of(self),
         )
         self._progress = progress
         self._options = options
@@ -136,7 +141,7 @@ class AuditRun(Walk[APIKey]):
         except BaseException:
             await self._release()
             raise
-        await self._tell()
+        await self.tell()
         return new
 
     async def aclose(self) -> None:
@@ -265,7 +270,7 @@ class AuditRun(Walk[APIKey]):
     def _time(self) -> tuple[datetime, float]:
         return datetime.now(UTC), time.monotonic() - self._began
 
-    async def _tell(self, waiting: Waiting | None = None) -> None:
+    async def tell(self, waiting: Waiting | None = None) -> None:
         """Tell the caller's observer how far the audit is."""
         if self._progress is None:
             return
@@ -281,6 +286,18 @@ class AuditRun(Walk[APIKey]):
             waiting=waiting,
         )
         await notify("progress", self._progress, progress)
+
+
+def _observer_of(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
+    """Return what tells the run's progress; it does not keep a forgotten run alive."""
+    reference = weakref.ref(run)
+
+    async def tell(waiting: Waiting) -> None:
+        run = reference()
+        if run is not None:
+            await run.tell(waiting)
+
+    return tell
 
 
 async def _label(caller: Caller, options: CallOptions) -> str | None:
