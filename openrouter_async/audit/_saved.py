@@ -13,6 +13,7 @@ import attrs
 from openrouter_async._careful import structure
 from openrouter_async._converter import as_object, parse_json
 from openrouter_async.audit._findings import Figure, Finding, severity_of
+from openrouter_async.audit._reading import read_file
 from openrouter_async.audit._report import SCHEMA, SCOPES, AuditFailure, AuditReport
 from openrouter_async.audit._totals import Totals
 from openrouter_async.errors import ConfigurationError, ResponseValidationError
@@ -83,13 +84,16 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
     """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
     where = Path(path)
     try:
-        return report_from(parse_json(where.read_bytes()))
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or type(error).__name__}"
-    except ResponseValidationError:
-        problem = "is no JSON"
+        content = read_file(where)
     except ConfigurationError as error:
-        problem = f"is no saved report: {error.message}"
+        problem = error.message
+    else:
+        try:
+            return report_from(parse_json(content))
+        except ResponseValidationError:
+            problem = "is no JSON"
+        except ConfigurationError as error:
+            problem = f"is no saved report: {error.message}"
     raise ConfigurationError(f"{where} {problem}")
 
 
