@@ -24,7 +24,7 @@ STOREYS = [
         "_settings",
     ],  # 1, meaning: no I/O
     ["_deadlines", "_retry", "_transport"],  # 2, the wire
-    ["_call", "_core", "_pacing"],  # 3, one call
+    ["_call", "_core", "_observers", "_pacing"],  # 3, one call
     ["_pages", "audit", "bulk", "bulk_changes", "paging", "provisioning"],  # 4, many calls
     [
         "_blocking_keys",
