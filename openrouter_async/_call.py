@@ -122,11 +122,13 @@ class Call(Generic[In, Out]):
             result = self._read(reply)
         except AttemptError as failure:
             error = failure.error
-            self._report(error.status_code or type(error), began, failure.reply)
+            if self._observed:
+                await self._report(error.status_code or type(error), began, failure.reply)
             self._learn_from(failure, began)
             raise
         pacer.accepted(began)
-        self._report(reply.status, began, reply)
+        if self._observed:
+            await self._report(reply.status, began, reply)
         return result
 
     async def _await_turn(self) -> None:
@@ -354,12 +356,15 @@ class Call(Generic[In, Out]):
     def _time_left(self) -> float:
         return self._deadline - self._clock.time()
 
-    def _report(
+    @property
+    def _observed(self) -> bool:
+        """Whether anybody wants to be told of attempts."""
+        return self._core.on_attempt is not None or _LOG.isEnabledFor(logging.DEBUG)
+
+    async def _report(
         self, outcome: int | type[OpenRouterError], began: float, reply: Reply | None
     ) -> None:
         """Tell the log and the caller's observer of one attempt; never a header or body."""
-        if self._core.on_attempt is None and not _LOG.isEnabledFor(logging.DEBUG):
-            return
         seconds = self._clock.time() - began
         name, attempt = self._operation.name, self._attempts
         _LOG.debug(
@@ -368,7 +373,7 @@ class Call(Generic[In, Out]):
             outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
             request_id(reply, *self._secrets) if reply else None,
         )  # fmt: skip
-        self._core.tell(name, attempt, outcome, seconds)
+        await self._core.tell(name, attempt, outcome, seconds)
 
     def _note_whether_sent(self, interruption: BaseException, attempt: Attempt) -> None:
         """Let whoever keeps a journal of a create know whether there can be a key."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from openrouter_async._call import Call
 from openrouter_async._deadlines import Deadlines
+from openrouter_async._observers import notify
 from openrouter_async._operations import Operation
 from openrouter_async._options import CallOptions
 from openrouter_async._pacing import Pacer, Throttle
@@ -30,9 +30,9 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 KeySource: TypeAlias = Callable[[], "str | Secret | Awaitable[str | Secret]"]
 OnAttempt: TypeAlias = Callable[[str, int, "int | type[OpenRouterError]", float], object]
-"""Told (operation, attempt, status or error class, seconds) after every attempt."""
+"""Told (operation, attempt, status or error class, seconds) after every attempt.
 
-_LOG: Final = logging.getLogger("openrouter_async")
+It may be an async function, which is awaited before the call goes on."""
 
 
 class Caller(Protocol):
@@ -167,13 +167,9 @@ class Core:
             raise ConfigurationError("the api_key function must give a str or Secret")
         return checked_key(key)
 
-    def tell(
+    async def tell(
         self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float
     ) -> None:
         """Tell the caller's observer of an attempt; what it raises must not change anything."""
-        if self.on_attempt is None:
-            return
-        try:
-            self.on_attempt(operation, attempt, outcome, seconds)
-        except Exception as error:  # noqa: BLE001  # an observer must not break a create
-            _LOG.warning("on_attempt raised %s", type(error).__name__)
+        if self.on_attempt is not None:
+            await notify("on_attempt", self.on_attempt, operation, attempt, outcome, seconds)

@@ -47,9 +47,11 @@ class ManyKeys:
                 None: no bound of yours, only what the service allows.
             max_wait: Seconds that each request may wait for the service's rate limit, in all;
                 after that it fails with `TooManyRequestsResponseError`.
-            on_wait: Called with a `Waiting` whenever the service slows the run down.
+            on_wait: Called with a `Waiting` whenever the service slows the run down; an async
+                function is awaited.
             dry_run: Send nothing; the outcomes say what would be done.
-            progress: Called with each outcome, how many there are and how many there will be.
+            progress: Called with each outcome, how many there are and how many there will be; an
+                async function is awaited.
             outcomes_file: A file (NDJSON, 0600) that outcomes are added to as they come. What it
                 says is done is not done again, nor is a create that may have been done.
             journal_dir: As for `provision`.

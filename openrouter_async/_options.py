@@ -110,7 +110,7 @@ class Waiting:
 
 
 OnWait: TypeAlias = Callable[[Waiting], object]
-"""Told why bulk work waits; what it returns or raises changes nothing."""
+"""Told why bulk work waits; an async function is awaited, and what it raises changes nothing."""
 
 MAX_WAIT: Final = 600.0
 """Seconds that a request of bulk work waits for the service's rate limit by default, in all."""

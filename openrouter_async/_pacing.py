@@ -6,13 +6,13 @@ An ordinary rate limit is no failure: work that makes many requests slows down a
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from openrouter_async import _checks
+from openrouter_async._observers import notify
 from openrouter_async._operations import Operation
 from openrouter_async._options import MAX_WAIT, CallOptions, OnWait, Waiting
 from openrouter_async.errors import ConfigurationError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from openrouter_async._core import Client
     from openrouter_async._retry import Clock
 
-_LOG: Final = logging.getLogger("openrouter_async")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -199,7 +198,7 @@ class Throttle:
             rate: How many requests a second may begin, retries included; needs the extra `audit`.
                 None: no bound.
             max_wait: Seconds that each request may wait for the service's rate limit, in all.
-            on_wait: Told whenever the service slows the run down.
+            on_wait: Told whenever the service slows the run down; an async function is awaited.
 
         """
         self.concurrency = _checks.at_least_one("concurrency", concurrency)
@@ -253,10 +252,8 @@ class Throttle:
         rate = pacer.rate(pacer.paused_until)
         asked = f"asked to wait {seconds:.3g} s; then" if seconds else "answered 429;"
         reason = f"the service {asked} about {rate:.2g} requests a second"
-        try:
-            self._on_wait(Waiting(seconds=seconds, rate=rate, reason=reason))
-        except Exception as error:  # noqa: BLE001  # an observer must not break the work
-            _LOG.warning("on_wait raised %s", type(error).__name__)
+        waiting = Waiting(seconds=seconds, rate=rate, reason=reason)
+        await notify("on_wait", self._on_wait, waiting)
 
 
 def _checked_wait(value: object) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
@@ -47,6 +47,16 @@ class Page:
         """How many rows it has, readable or not."""
         return len(self.hashes)
 
+    @property
+    def rows(self) -> Iterator[str]:
+        """What identifies each row."""
+        yield from (key.hash for key in self.keys)
+        yield from map(self.id_of, self.problems)
+
+    def id_of(self, problem: ResponseValidationError) -> str:
+        """Return the hash of a record that cannot be read, or else its place in the list."""
+        return problem.hash or f"row {self.offset + (problem.row or 0)}"
+
 
 Fetch: TypeAlias = Callable[[int], Coroutine[Any, Any, Page]]
 
@@ -68,31 +78,38 @@ class Ahead:
     It knows nothing of the walk, so that a forgotten walk is freed, and its requests with it.
     """
 
-    def __init__(self, fetch: Fetch, stride: int) -> None:
+    def __init__(self, fetch: Fetch) -> None:
         self._fetch = fetch
-        self._stride = stride
-        self._tasks: deque[asyncio.Task[Page]] = deque()
-        self._offset = 0
+        self._tasks: deque[tuple[int, asyncio.Task[Page]]] = deque()
 
     def __len__(self) -> int:
         return len(self._tasks)
 
+    @property
+    def first_offset(self) -> int | None:
+        """Where the first page begins; None if there is none."""
+        return self._tasks[0][0] if self._tasks else None
+
+    @property
+    def last_offset(self) -> int | None:
+        """Where the last page begins; None if there is none."""
+        return self._tasks[-1][0] if self._tasks else None
+
     def start(self, offset: int) -> None:
-        """Fetch one more page: at `offset` if it is the only one, else after the last of them."""
-        self._offset = self._offset + self._stride if self._tasks else offset
-        task = asyncio.create_task(self._fetch(self._offset))
+        """Fetch one more page, the last of them."""
+        task = asyncio.create_task(self._fetch(offset))
         task.add_done_callback(_look_at)
-        self._tasks.append(task)
+        self._tasks.append((offset, task))
 
     async def first(self) -> Page:
         """Wait for the first page and take it away; raises what its request raised."""
-        page = await self._tasks[0]
+        page = await self._tasks[0][1]
         self._tasks.popleft()
         return page
 
     def first_if_here(self, wanted: Callable[[Page], bool]) -> Page | None:
         """Take the first page away if it has come and is wanted; an error stays where it is."""
-        task = self._tasks[0] if self._tasks else None
+        task = self._tasks[0][1] if self._tasks else None
         if task is None or not task.done() or task.cancelled() or task.exception():
             return None
         page = task.result()
@@ -103,7 +120,7 @@ class Ahead:
 
     async def close(self) -> None:
         """Cancel what is under way, and wait until that is done."""
-        tasks = list(self._tasks)
+        tasks = [task for _, task in self._tasks]
         self._tasks.clear()
         for task in tasks:
             task.cancel()
@@ -111,7 +128,7 @@ class Ahead:
             await asyncio.wait(tasks)
 
     def __del__(self) -> None:
-        for task in self._tasks:
+        for _, task in self._tasks:
             cancel_from_anywhere(task)
 
 

@@ -197,9 +197,10 @@ class APIKeys(SafeKeys, ManyKeys):
                 None: no bound of yours, only what the service allows.
             max_wait: Seconds that each request may wait for the service's rate limit, in all;
                 after that it fails with `TooManyRequestsResponseError`.
-            on_wait: Called with a `Waiting` whenever the service slows the run down.
+            on_wait: Called with a `Waiting` whenever the service slows the run down; an async
+                function is awaited.
             progress: Called with each outcome as it comes, how many there are by now, and how many
-                there will be.
+                there will be; an async function is awaited.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import attrs
 
 from openrouter_async import _checks
+from openrouter_async._observers import notify
 from openrouter_async._operations import GET, OneKey
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
@@ -26,8 +26,6 @@ from openrouter_async.models import APIKey
 if TYPE_CHECKING:
     from openrouter_async._core import Caller
     from openrouter_async._pacing import Throttle
-
-_LOG: Final = logging.getLogger("openrouter_async")
 
 
 class KeyState(enum.StrEnum):
@@ -53,7 +51,9 @@ class KeyOutcome:
 
 
 KeyProgress: TypeAlias = Callable[[KeyOutcome, int, int], object]
-"""Told each outcome as it comes, how many there are by now, and how many there will be."""
+"""Told each outcome as it comes, how many there are by now, and how many there will be.
+
+It may be an async function, which is awaited."""
 
 
 FOR_THE_CALLER: Final = (
@@ -80,7 +80,9 @@ async def get_many(
     async def work() -> None:
         for number, hash in rest:
             outcomes[number] = await _get(throttle, hash, options)
-            _tell(progress, outcomes[number], len(outcomes), len(wanted))
+            if progress is not None:
+                done = len(outcomes)
+                await notify("progress", progress, outcomes[number], done, len(wanted))
 
     await _run_all([asyncio.create_task(work()) for _ in range(workers)])
     return [outcomes[number] for number in range(len(wanted))]
@@ -115,13 +117,3 @@ async def _run_all(tasks: list[asyncio.Task[None]]) -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
-
-
-def _tell(progress: KeyProgress | None, outcome: KeyOutcome, done: int, of: int) -> None:
-    """Tell the caller's function; what it raises must not change anything."""
-    if progress is None:
-        return
-    try:
-        progress(outcome, done, of)
-    except Exception as error:  # noqa: BLE001  # an observer must not break the work
-        _LOG.warning("progress raised %s", type(error).__name__)

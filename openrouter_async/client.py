@@ -98,7 +98,8 @@ class AsyncOpenRouter:
             connector: An aiohttp connector to use; it is not closed with the client. Its idle
                 connections serve creates too, so that a stale one can make a create ambiguous.
             on_attempt: Called after every attempt with the operation's name, the attempt's
-                number, the status or the error's class, and seconds.
+                number, the status or the error's class, and seconds. An async function is awaited
+                before the call goes on.
 
         Raises:
             ConfigurationError: A value is missing or out of range; it names the parameter.
@@ -217,7 +218,7 @@ class AsyncOpenRouter:
             max_wait: Seconds that each request may wait for the service's rate limit, in all: 429
                 slows an audit down, and fails it only after that.
             registry: The hashes that should be there: a file's path (one a line), or the hashes.
-            progress: Called with an `AuditProgress` after every page.
+            progress: Called with an `AuditProgress` after every page; an async function is awaited.
             now: What the rules go by, aware. None: the present.
             **options: See `CallOptions`; they apply to each request.
 

@@ -6,10 +6,15 @@ page joins on only if it shares a row with what was seen: then nothing lies betw
 each page is a piece of one list without gaps. Where it does not, a page from further back is
 fetched in between. This holds whatever the order in which the pages were fetched, so that several
 may be fetched at once.
+
+How many rows a full page has is up to the service, so a short page is not the last because it is
+short. The list ends with a page that joins on, has no new row and fewer rows than another page had:
+the service had no more to return, and all of it was seen.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from functools import partial
@@ -36,48 +41,102 @@ T = TypeVar("T")
 Row = TypeVar("Row", bound="Numbered")
 
 OVERLAP: Final = 5
-"""Rows that a page shares with the one before: so many deletions between the two do no harm."""
+"""Rows that a page shares with the one before: so many deletions between the two do no harm.
+
+Half of the page where that is less."""
 REMEMBERED: Final = 4096
 """Rows in which duplicates are looked for; enough for those at seams, at constant memory."""
 _NO_BOUND: Final = 1024
 MOST_EQUAL_PAGES: Final = 3
 """Pages in a row that are the same as the one before: the server ignores `offset`."""
-MOST_STALE_PAGES: Final = 2 * REMEMBERED // PAGE_SIZE
-"""Pages in a row without a new row: more than there are where the walk had to start anew."""
+MOST_STALE_ROWS: Final = 2 * REMEMBERED
+"""Rows in a row that are not new: more than there are where the walk had to start anew."""
 
 
 class Walk(AsyncIterator[T], Generic[T]):
-    """An iteration over the rows of all pages: `async for row in walk`."""
+    """An iteration over the rows of all pages: `async for row in walk`.
+
+    Several tasks may iterate over one walk: each row comes once, to one of them.
+    """
 
     def __init__(self) -> None:
         self.pages: int = 0
         """How many pages were read so far, without those that were fetched in vain."""
         self._rows: deque[T] = deque()
-        self._ended = False
+        self._at_end = False
+        self._closed = False
+        self._turn = asyncio.Lock()
+        """Held by the task that reads the next page."""
+        self._reading: asyncio.Task[list[T]] | None = None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> T:
         while not self._rows:
-            if self._ended:
-                raise StopAsyncIteration
-            self._rows.extend(await self.next_page())
+            async with self._turn:
+                if self._rows:
+                    break
+                if self.ended:
+                    raise StopAsyncIteration
+                self._rows.extend(await self._read_unless_closed())
         return self._rows.popleft()
 
     async def next_page(self) -> list[T]:
-        """Read one more page and give its new rows; `ended` tells whether there may be more."""
+        """Return the rows that nobody has taken yet, or else the new ones of one more page.
+
+        None come after the end, and where the walk is closed meanwhile; `ended` tells whether there
+        may be more.
+        """
+        async with self._turn:
+            if not (self._rows or self.ended):
+                return await self._read_unless_closed()
+            rows = list(self._rows)
+            self._rows.clear()
+            return rows
+
+    async def _read_unless_closed(self) -> list[T]:
+        """Read a page in a task of its own, so that `aclose` ends it and not its consumer."""
+        reading = self._reading = asyncio.create_task(self._read_page())
+        try:
+            await asyncio.wait([reading])
+        except BaseException:
+            await _cancel(reading)
+            if not (reading.cancelled() or reading.exception()):
+                self._rows.extend(reading.result())  # somebody else may go on
+            await self._release()
+            raise
+        finally:
+            self._reading = None
+        return [] if reading.cancelled() else reading.result()
+
+    async def _read_page(self) -> list[T]:
+        """Read one more page and return its new rows; sets `_at_end` behind the last one."""
         raise NotImplementedError
+
+    async def _release(self) -> None:
+        """End the requests that were begun ahead of their turn."""
 
     @property
     def ended(self) -> bool:
         """Whether the last page was read, or the walk was closed."""
-        return self._ended
+        return self._at_end or self._closed
 
     async def aclose(self) -> None:
-        """End the walk; nothing more is fetched."""
-        self._ended = True
+        """End the walk, also for a task that waits for a row; nothing more is fetched."""
+        self._closed = True
         self._rows.clear()
+        if self._reading is not None:
+            await _cancel(self._reading)
+        await self._release()
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended; what it raises is of no interest any more."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()
 
 
 class KeyWalk(Walk[APIKey]):
@@ -105,71 +164,74 @@ class KeyWalk(Walk[APIKey]):
         self.problems: list[ResponseValidationError] = []
         """Records that could not be read; stays empty unless `lenient`."""
         self._window = window
-        self._fetch = partial(fetch_page, caller, given, options, lenient=lenient)
-        self._ahead = Ahead(self._fetch, PAGE_SIZE - OVERLAP)
-        self._pace = _NO_BOUND
-        """How many pages the list's changes allow to fetch at once: 1 after a gap, then growing."""
+        self._prefetched = Ahead(partial(fetch_page, caller, given, options, lenient=lenient))
+        self._pace = 1
+        """How many pages to fetch at once at most: 1 where the end may be near and after a gap."""
+        self._full = PAGE_SIZE
+        """How many rows a full page is taken to have, until a shorter one turns out to be full."""
+        self._longest = 0
+        """How many rows the longest page had."""
         self._next = 0
         """The offset at which the page after the last one should begin."""
+        self._end_of_last = 0
+        """The offset behind the last row of the last page."""
         self._last: list[str | None] = []
         """The hashes of the last page."""
         self._repeats = False
         """Whether the last page was the same as the one before."""
-        self._stale_pages = 0
-        """How many pages in a row brought nothing new."""
-        self._at_end = False
+        self._stale_pages = self._stale_rows = 0
+        """How many pages in a row brought no new hash, and their rows."""
         self._seen = Memory(REMEMBERED)
         self._verified = True
 
     @property
     def complete(self) -> bool:
-        """Whether the walk is over and every seam between two pages was verified.
+        """Whether the walk is over, and every seam between two pages and the end were verified.
 
         It assumes that the service's order is stable; a key that was moved to another workspace
         meanwhile is outside the promise.
         """
         return self._at_end and self._verified
 
-    async def next_page(self) -> list[APIKey]:
-        """Wait for one more page, take those along that are there too, and give their new keys."""
+    async def _read_page(self) -> list[APIKey]:
+        """Return the new keys of the next page and of any prefetched pages that have arrived."""
         try:
             self._check_progress()
             new = self._take(await self._next_that_joins_on())
-            while not self._at_end and (page := self._ahead.first_if_here(self._joins_on)):
+            while not self._at_end and (page := self._prefetched.first_if_here(self._joins_on)):
                 new += self._take(page)
         except BaseException:
-            await self._ahead.close()
+            await self._release()
             raise
         if self._at_end:
-            await self.aclose()
+            await self._release()
         else:
             self._fetch_ahead()
         return new
 
-    async def aclose(self) -> None:
-        """End the walk; nothing more is fetched."""
-        await super().aclose()
-        await self._ahead.close()
+    async def _release(self) -> None:
+        await self._prefetched.close()
 
     def _fetch_ahead(self) -> None:
         """Fill the window with requests; without concurrency each page is fetched on demand."""
         window = min(self._window(), self._pace)
-        while window > 1 and len(self._ahead) < window:
-            self._ahead.start(self._next)
-        self._pace = min(self._pace + 1, _NO_BOUND)
+        while window > 1 and len(self._prefetched) < window:
+            last = self._prefetched.last_offset
+            self._prefetched.start(self._next if last is None else last + _stride(self._full))
 
     async def _next_that_joins_on(self) -> Page:
-        """Give the next page, from further back where that is needed to leave no gap.
+        """Return the next page, from further back where that is needed to leave no gap.
 
         A page at the very beginning always joins on: the walk starts anew there.
         """
-        if not self._ahead:
-            self._ahead.start(self._next)
-        page = await self._ahead.first()
+        offset = self._prefetched.first_offset
+        if offset is None or offset > self._next:
+            page = await self._fetch(self._next)
+        else:
+            page = await self._prefetched.first()
         if self._joins_on(page):
             return page
         self._pace = 1
-        await self._ahead.close()  # what was fetched before the list has moved
         back = OVERLAP
         while back <= REMEMBERED - PAGE_SIZE:
             self.refetched += 1
@@ -180,14 +242,25 @@ class KeyWalk(Walk[APIKey]):
         self._verified = False
         return page
 
+    async def _fetch(self, offset: int) -> Page:
+        """Fetch a page in place of those that were fetched ahead, which lie elsewhere by now."""
+        await self._prefetched.close()
+        self._prefetched.start(offset)
+        return await self._prefetched.first()
+
     def _joins_on(self, page: Page) -> bool:
-        """Say whether the page shares a row with what was seen; the first one always joins on."""
-        return not self._seen or any(hash in self._seen for hash in page.hashes)
+        """Return whether the page shares a row with what was seen; the first one always joins on.
+
+        So does an empty one behind a page of a single row, which leaves nothing to share.
+        """
+        if not self._seen or any(row in self._seen for row in page.rows):
+            return True
+        return not page.length and page.offset == self._next == self._end_of_last
 
     def _check_progress(self) -> None:
         """Raise `PagingError` when nothing new comes any more."""
-        most = MOST_EQUAL_PAGES if self._repeats else MOST_STALE_PAGES
-        if self._stale_pages >= most:
+        same = self._repeats and self._stale_pages >= MOST_EQUAL_PAGES
+        if same or self._stale_rows >= MOST_STALE_ROWS:
             raise PagingError(
                 "page after page brings no new key: the server seems to ignore offset",
                 operation=LIST.name,
@@ -195,20 +268,26 @@ class KeyWalk(Walk[APIKey]):
             )
 
     def _take(self, page: Page) -> list[APIKey]:
-        """Remember the page and give its new keys."""
+        """Remember the page and return its new keys."""
         self.pages += 1
         new = [key for key in page.keys if self._seen.add(key.hash)]
-        problems = [
-            problem
-            for problem in page.problems
-            if self._seen.add(problem.hash or f"row {page.offset + (problem.row or 0)}")
-        ]
+        problems = [problem for problem in page.problems if self._seen.add(page.id_of(problem))]
         self.problems += problems
-        self._stale_pages = 0 if new or problems else self._stale_pages + 1
+        length = page.length
+        self._longest = max(self._longest, length)
+        if (new or problems) and 0 < len(self._last) < self._full:
+            self._full = self._longest  # the page before was short, and not the last
+        if new or any(problem.hash for problem in problems):
+            self._stale_pages = self._stale_rows = 0
+        else:
+            self._stale_pages += 1
+            self._stale_rows += length
+            self._at_end = not problems and (length < self._longest or not length)
+        self._pace = min(self._pace + 1, _NO_BOUND) if length >= self._full else 1
         self._repeats = page.hashes == self._last
         self._last = page.hashes
-        self._next = page.offset + page.length - OVERLAP
-        self._at_end = page.length < PAGE_SIZE
+        self._end_of_last = page.offset + length
+        self._next = page.offset + _stride(length)
         return new
 
 
@@ -235,6 +314,11 @@ class RowsOfPage(Protocol[Row]):
         ...
 
 
+def _stride(length: int) -> int:
+    """Return how far from the beginning of a page of so many rows the next one begins."""
+    return length - min(OVERLAP, length // 2)
+
+
 class PagedWalk(Walk[Row], Generic[Row]):
     """All rows of a list whose pages have `limit` and `total_count`, as all but that of keys do."""
 
@@ -257,10 +341,9 @@ class PagedWalk(Walk[Row], Generic[Row]):
     @property
     def complete(self) -> bool:
         """Whether the walk is over and the list did not change meanwhile, by its total."""
-        return self._ended and self._totals <= {None, len(self._seen)}
+        return self._at_end and self._totals <= {None, len(self._seen)}
 
-    async def next_page(self) -> list[Row]:
-        """Fetch one more page and give its new rows."""
+    async def _read_page(self) -> list[Row]:
         given = OnePage(offset=self._offset, limit=PAGE_SIZE)
         page = await self._caller.call(self._operation, given, self._options)
         self.pages += 1
@@ -268,12 +351,11 @@ class PagedWalk(Walk[Row], Generic[Row]):
         new = [row for row in page.data if row.id not in self._seen]
         self._seen.update(row.id for row in new)
         self._offset += len(page.data)
-        whole = page.total_count is not None and self._offset >= page.total_count
-        if not page.data or whole or (page.total_count is None and len(page.data) < PAGE_SIZE):
-            self._ended = True
-        elif not new:
+        total = page.total_count
+        self._at_end = not page.data if total is None else self._offset >= total
+        if not (new or self._at_end):
             raise PagingError(
-                f"a page brings no new {self._what}: the server seems to ignore offset",
+                f"a page brings no new {self._what}, and there should be more",
                 operation=self._operation.name,
                 offset=given.offset,
             )

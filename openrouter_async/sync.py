@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import threading
 import weakref
 from collections import deque
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
@@ -368,19 +369,25 @@ class Guardrails:
 
 
 class Walk(Iterator[T], Generic[T]):
-    """An iteration over the rows of all pages; it crosses into the client's thread once a page."""
+    """An iteration over the rows of all pages; it crosses into the client's thread once a page.
+
+    Several threads may iterate over one walk: each row comes once, to one of them.
+    """
 
     def __init__(self, walk: paging.Walk[T], run: Run) -> None:
         self._walk = walk
         self._run = run
         self._rows: deque[T] = deque()
+        self._turn = threading.Lock()
+        """Held by the thread that takes the next row."""
 
     def __next__(self) -> T:
-        while not self._rows:
-            if self._walk.ended:
-                raise StopIteration
-            self._rows.extend(self._run(self._walk.next_page()))
-        return self._rows.popleft()
+        with self._turn:
+            while not self._rows:
+                if self._walk.ended:
+                    raise StopIteration
+                self._rows.extend(self._run(self._walk.next_page()))
+            return self._rows.popleft()
 
     @property
     def pages(self) -> int:
@@ -388,9 +395,10 @@ class Walk(Iterator[T], Generic[T]):
         return self._walk.pages
 
     def close(self) -> None:
-        """End the walk; nothing more is fetched."""
-        self._rows.clear()
+        """End the walk, also for a thread that waits for a row; nothing more is fetched."""
         self._run(self._walk.aclose())
+        with self._turn:
+            self._rows.clear()
 
 
 class KeyWalk(Walk[APIKey]):
@@ -400,7 +408,7 @@ class KeyWalk(Walk[APIKey]):
 
     @property
     def complete(self) -> bool:
-        """Whether the walk is over and every seam between two pages was verified."""
+        """Whether the walk is over, and every seam between two pages and the end were verified."""
         return self._walk.complete
 
     @property

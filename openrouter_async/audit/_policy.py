@@ -23,6 +23,7 @@ from openrouter_async.audit._findings import (
 )
 from openrouter_async.audit._list_rules import MissingFromAccount, NotInRegistry
 from openrouter_async.audit._notices import NOTICES, Notice
+from openrouter_async.audit._reading import read_text
 from openrouter_async.audit._rules import BUILT_IN
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
@@ -67,16 +68,16 @@ class Policy:
         """
         where = Path(path)
         try:
-            document = tomllib.loads(where.read_text("utf-8"))
+            document = tomllib.loads(read_text(where, most=_LARGEST))
             return cls.from_dict(document, rules=rules)
-        except OSError as error:
-            problem = f"cannot be read: {error.strerror or type(error).__name__}"
-        except UnicodeDecodeError:
-            problem = "is not UTF-8"
         except tomllib.TOMLDecodeError as error:
             problem = f"is no TOML: {error}"
         except ConfigurationError as error:
             problem = error.message
+        except RecursionError:
+            problem = "is nested too deeply"
+        except ValueError:  # the parser lets it through: an integer of more than 4,300 digits
+            problem = "has a number with too many digits"
         raise ConfigurationError(f"policy {where}: {problem}")
 
     @classmethod
@@ -209,7 +210,11 @@ def _changed(rule: Any, settings: Mapping[str, Any]) -> Any:
         return attrs.evolve(rule, **settings)
     except ConfigurationError as error:
         problem = error.message
-    except (TypeError, ValueError) as error:  # a rule of the user's own checks as it likes
+    except (
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # a rule of the user's own checks as it likes
         problem = str(error)
     raise ConfigurationError(problem if problem.startswith(rule.id) else f"{rule.id}: {problem}")
 
@@ -222,6 +227,8 @@ def _thresholds(rule: Any) -> list[str]:
     return [field.name for field in fields if field.init and field.name not in _NOT_IN_FILES]
 
 
+_LARGEST: Final = 2**20
+"""Bytes of a policy."""
 _NOT_IN_FILES: Final = {"id", "severity", "registry", "function", "doc"}
 
 

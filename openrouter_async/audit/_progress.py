@@ -28,4 +28,4 @@ class AuditProgress:
 
 
 Progress: TypeAlias = Callable[[AuditProgress], object]
-"""What `progress` may be; what it gives does not matter, and neither does what it raises."""
+"""What `progress` may be. An async function is awaited; what it raises is only logged."""

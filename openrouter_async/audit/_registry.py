@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias, cast
 
 from openrouter_async import _checks
+from openrouter_async.audit._reading import read_text
 from openrouter_async.errors import ConfigurationError, InvalidRequestError
 
 Registry: TypeAlias = str | os.PathLike[str] | Iterable[str]
@@ -32,11 +33,9 @@ def read_registry(registry: Registry) -> frozenset[str]:
 
 def _read_file(path: Path) -> frozenset[str]:
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or type(error).__name__}"
-    except UnicodeDecodeError:
-        problem = "is not UTF-8"
+        lines = read_text(path).splitlines()
+    except ConfigurationError as error:
+        problem = error.message
     else:
         return frozenset(
             _checked(words[0], f"registry {path}: line {number} is no hash")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import attrs
 
+from openrouter_async._observers import notify
 from openrouter_async._operations import CURRENT, Nothing
 from openrouter_async._options import MAX_WAIT, CallOptions, Waiting
 from openrouter_async._pacing import Throttle
@@ -37,8 +38,6 @@ from openrouter_async.paging import Walk
 
 if TYPE_CHECKING:
     from openrouter_async._core import Caller, Client
-
-_LOG: Final = logging.getLogger("openrouter_async")
 
 
 class AuditRun(Walk[APIKey]):
@@ -83,7 +82,7 @@ class AuditRun(Walk[APIKey]):
             rate: Requests a second, retries included.
             max_wait: Seconds that each request may wait for the service's rate limit.
             registry: Hashes that should be there, or a file of them.
-            progress: Told after every page.
+            progress: Told after every page; an async function is awaited.
             now: What rules go by. None: the present.
             keep: False: neither keys nor their findings are kept, only counts and totals; rules
                 that need the whole list do not run, and a key that is moved to another workspace
@@ -107,7 +106,11 @@ class AuditRun(Walk[APIKey]):
         self._began = time.monotonic()
         self._wanted = names_from(workspaces)
         self._throttle = Throttle(
-            caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=self._tell
+            caller,
+            concurrency=concurrency,
+            rate=rate,
+            max_wait=max_wait,
+            on_wait=_observer_of(self),
         )
         self._progress = progress
         self._options = options
@@ -126,8 +129,8 @@ class AuditRun(Walk[APIKey]):
             await self.next_page()
         return self.report()
 
-    async def next_page(self) -> list[APIKey]:
-        """Wait for more keys, of any workspace, and give those that are new."""
+    async def _read_page(self) -> list[APIKey]:
+        """Wait for more keys, of any workspace, and return those that are new."""
         try:
             if self._asking is None:
                 await self._begin()
@@ -136,14 +139,17 @@ class AuditRun(Walk[APIKey]):
             if self._crossing.done:
                 await self._end()
         except BaseException:
-            await self.aclose()
+            await self._release()
             raise
-        self._tell()
+        await self.tell()
         return new
 
     async def aclose(self) -> None:
         """End the audit; nothing more is fetched, and `report()` says that it is partial."""
         await super().aclose()
+
+    async def _release(self) -> None:
+        self._closed = True
         await self._crossing.close()
         if self._asking is not None:
             await cancel([self._asking])
@@ -258,14 +264,14 @@ class AuditRun(Walk[APIKey]):
             if branch.walk.ended and not branch.walk.complete:
                 sentence = "Its list changed too much to be sure that no key was missed."
                 self._ledger.notice(UNVERIFIED_WALK, sentence, workspace_id=branch.id)
-        self._ended = True
+        self._at_end = True
         self._finished = self._time()
 
     def _time(self) -> tuple[datetime, float]:
         return datetime.now(UTC), time.monotonic() - self._began
 
-    def _tell(self, waiting: Waiting | None = None) -> None:
-        """Tell the caller's function of the progress; what it raises must not change anything."""
+    async def tell(self, waiting: Waiting | None = None) -> None:
+        """Tell the caller's observer how far the audit is."""
         if self._progress is None:
             return
         branches = self._crossing.branches
@@ -279,10 +285,19 @@ class AuditRun(Walk[APIKey]):
             seconds=self._time()[1],
             waiting=waiting,
         )
-        try:
-            self._progress(progress)
-        except Exception as error:  # noqa: BLE001  # an observer must not break an audit
-            _LOG.warning("progress raised %s", type(error).__name__)
+        await notify("progress", self._progress, progress)
+
+
+def _observer_of(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
+    """Return what tells the run's progress; it does not keep a forgotten run alive."""
+    reference = weakref.ref(run)
+
+    async def tell(waiting: Waiting) -> None:
+        run = reference()
+        if run is not None:
+            await run.tell(waiting)
+
+    return tell
 
 
 async def _label(caller: Caller, options: CallOptions) -> str | None:

@@ -14,6 +14,7 @@ from openrouter_async import _json
 from openrouter_async._careful import structure
 from openrouter_async._json import as_object
 from openrouter_async.audit._findings import Figure, Finding, severity_of
+from openrouter_async.audit._reading import read_file
 from openrouter_async.audit._report import SCHEMA, SCOPES, AuditFailure, AuditReport
 from openrouter_async.audit._totals import Totals
 from openrouter_async.errors import ConfigurationError, ResponseValidationError
@@ -84,13 +85,16 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
     """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
     where = Path(path)
     try:
-        return report_from(_json.parse(where.read_bytes()))
-    except OSError as error:
-        problem = f"cannot be read: {error.strerror or type(error).__name__}"
+        content = read_file(where)
     except ConfigurationError as error:
-        problem = f"is no saved report: {error.message}"
-    except ValueError as error:
-        problem = f"is {error}"
+        problem = error.message
+    else:
+        try:
+            return report_from(_json.parse(content))
+        except ConfigurationError as error:
+            problem = f"is no saved report: {error.message}"
+        except ValueError as error:
+            problem = f"is {error}"
     raise ConfigurationError(f"{where} {problem}")
 
 

@@ -57,7 +57,9 @@ class Outcome:
 
 
 ChangeProgress: TypeAlias = Callable[[Outcome, int, int], object]
-"""Told each outcome as it comes, how many there are by now, and how many there will be."""
+"""Told each outcome as it comes, how many there are by now, and how many there will be.
+
+It may be an async function, which is awaited."""
 
 
 @attrs.frozen(kw_only=True)

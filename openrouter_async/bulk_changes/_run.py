@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
+from openrouter_async._observers import notify
 from openrouter_async.bulk_changes import _record
 from openrouter_async.bulk_changes._carry import Carrier
 from openrouter_async.bulk_changes._outcomes import (
@@ -133,7 +134,7 @@ class BulkRun:
                 _keep(record, item, outcome)
             self._outcomes[item.index] = outcome
             self._under_way.pop(item.index, None)
-            self._tell(outcome)
+            await self._tell(outcome)
 
     def _without_asking(self, item: Item, record: _record.Record | None) -> Outcome | None:
         if item.twin_of is not None:
@@ -156,14 +157,10 @@ class BulkRun:
             if item.index in self._under_way:
                 _keep(record, item, self._unknown(item))
 
-    def _tell(self, outcome: Outcome) -> None:
-        """Tell the caller's function; what it raises must not change anything."""
-        if self._progress is None:
-            return
-        try:
-            self._progress(outcome, len(self._outcomes), len(self._items))
-        except Exception as error:  # noqa: BLE001  # an observer must not break the work
-            _LOG.warning("progress raised %s", type(error).__name__)
+    async def _tell(self, outcome: Outcome) -> None:
+        if self._progress is not None:
+            done, total = len(self._outcomes), len(self._items)
+            await notify("progress", self._progress, outcome, done, total)
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -6,23 +6,16 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from openrouter_async._core import Client
-from openrouter_async._operations import LIST, PAGE_SIZE, ListKeys, Operation
+from openrouter_async._operations import ListKeys
 from openrouter_async._options import CallOptions
 from openrouter_async._settings import checked_seconds
-from openrouter_async.models import APIKey, LenientListResponse
+from openrouter_async.models import APIKey
+from openrouter_async.paging import KeyWalk
 
 SKEW: Final = timedelta(minutes=5)
 """How far the service's clock may be from this machine's."""
-_OVERLAP: Final = 5
-"""Rows that neighbouring pages share, since rows move when keys are deleted."""
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 8.0
-
-_LENIENT_LIST: Final[Operation[ListKeys, LenientListResponse]] = Operation(
-    name=LIST.name, method=LIST.method, path=LIST.path, takes=ListKeys,
-    returns=LenientListResponse, success=LIST.success, retry=LIST.retry, errors=LIST.errors,
-    doc=LIST.doc,
-)  # fmt: skip
 
 
 class Trace(Protocol):
@@ -62,26 +55,15 @@ async def find_candidates(
 
 async def _look(client: Client, trace: Trace, options: CallOptions) -> list[APIKey]:
     """Look through the workspace's keys, newest first, back to where the create was begun."""
-    found: dict[str, APIKey] = {}
-    offset = 0
-    while True:
-        given = ListKeys(
-            include_disabled=True,
-            include_expired=True,
-            offset=offset,
-            workspace_id=trace.workspace_id,
-        )
-        page = await client.call(_LENIENT_LIST, given, options)
-        found.update((key.hash, key) for key in page.data if could_be(key, trace))
-        oldest = page.data[-1].created_at if page.data else None
-        too_old = oldest and trace.not_before and oldest < trace.not_before - SKEW
-        if page.length < PAGE_SIZE or too_old or offset > _FARTHEST:
-            return list(found.values())
-        offset += PAGE_SIZE - _OVERLAP
-
-
-_FARTHEST: Final = 1_000_000
-"""Rows; a server that ignores `offset` would have no end."""
+    given = ListKeys(include_disabled=True, include_expired=True, workspace_id=trace.workspace_id)
+    walk = KeyWalk(client, given, options, lenient=True)
+    found: list[APIKey] = []
+    while not walk.ended:
+        keys = await walk.next_page()
+        found += [key for key in keys if could_be(key, trace)]
+        if keys and trace.not_before and keys[-1].created_at < trace.not_before - SKEW:
+            break
+    return found
 
 
 def could_be(key: APIKey, trace: Trace) -> bool:

@@ -10,6 +10,7 @@ from openrouter_async import ConfigurationError
 from openrouter_async.audit import (
     NOTICES,
     RULES,
+    AuditReport,
     Idle,
     NearLimit,
     Policy,
@@ -104,13 +105,45 @@ def test_a_bad_file_is_one_line_that_names_it(
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 50_000, "is nested too deeply"),
+        ("a = " + "{a=" * 50_000, "is nested too deeply"),
+        ("[rules.idle]\ndays = " + "9" * 5000, "has a number with too many digits"),
+        ("[rules.idle]\ndays = " + "9" * 400, "idle: days must be a number of at least 0"),
+        ("[rules.idle]\ndays = 0x" + "f" * 5000, "idle: days must be a number of at least 0"),
+        ("[rules.near-limit]\nthresholds = [" + "9" * 400 + "]", "a list of percentages"),
+        ("#" * (2**20 + 1), "cannot be read: it has more than 1,048,576 bytes"),
+    ],
+    ids=lambda value: value[:40],
+)
+def test_a_file_that_means_harm(tmp_path: Path, text: str, message: str) -> None:
+    """It is one error that names it, whatever the parser raises."""
+    test_a_bad_file_is_one_line_that_names_it(tmp_path, text, message)
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    """Editors put it there."""
+    path = tmp_path / "policy.toml"
+    path.write_text("[rules.idle]\ndays = 60\n", "utf-8-sig")
+    assert Idle(days=60) in Policy.load(path).rules
+
+
+@pytest.mark.parametrize(
     ("place", "message"),
-    [("missing.toml", "No such file or directory"), (".", "Is a directory")],
+    [
+        ("missing.toml", "No such file or directory"),
+        (".", "Is a directory"),
+        ("a\0b", "no file can have that name"),
+        ("x" * 5000, "File name too long"),
+    ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, place: str, message: str) -> None:
     """The system's reason is told."""
-    with pytest.raises(ConfigurationError, match=f"cannot be read: {message}"):
-        Policy.load(tmp_path / place)
+    for read in (Policy.load, read_registry, AuditReport.load):
+        with pytest.raises(ConfigurationError, match=f"cannot be read: {message}") as caught:
+            read(tmp_path / place)
+        assert caught.value.__context__ is None
 
 
 def test_a_file_configures_own_rules_too(tmp_path: Path) -> None:

@@ -156,6 +156,26 @@ async def test_a_saved_report_is_read_again(tmp_path: Path) -> None:
     while not streamed.ended:
         await streamed.next_page()
     assert (await saved(streamed.report(), tmp_path / "report.json")) == streamed.report()
+    marked = tmp_path / "marked.json"
+    marked.write_text(json.dumps(report.to_dict()), "utf-8-sig")
+    assert AuditReport.load(marked) == report
+
+
+def test_every_amount_is_summed() -> None:
+    """Each to itself: twelve different amounts, over two keys."""
+    names = [
+        f"{kind}{window}"
+        for kind in ("usage", "byok_usage")
+        for window in ("", "_daily", "_weekly", "_monthly")
+    ]
+    names += ["limit", "limit_remaining"]
+    amounts = {name: 2.0**place for place, name in enumerate(names)}
+    twice = Totals.of([key(1, **amounts), key(2, **amounts)], NOW)
+    assert {name: getattr(twice, name) for name in names} == {
+        name: 2 * amount for name, amount in amounts.items()
+    }
+    assert twice.spent_in_window == 2 * (amounts["limit"] - amounts["limit_remaining"])
+    assert Totals.merged([twice, twice], NOW).byok_usage_weekly == 4 * amounts["byok_usage_weekly"]
 
 
 @pytest.mark.parametrize(
@@ -193,6 +213,10 @@ async def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], me
         (b"", "is no JSON"),
         (b"[", "is no JSON"),
         (b"\xff", "is no JSON"),
+        (b"[" * 50_000, "is no JSON"),
+        (b'{"schema": 1, "keys": ' + b'{"a":' * 50_000, "is no JSON"),
+        (b'{"schema": ' + b"9" * 5000 + b"}", "it has no schema number"),
+        (b"\0" * 100, "is no JSON"),
         (b"[]", "it has no schema number"),
         (b'{"schema": 1}', "missing"),
         (None, "cannot be read: No such file or directory"),

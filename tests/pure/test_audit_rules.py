@@ -97,6 +97,7 @@ UNUSED: dict[str, Any] = {"last_used_at": None, "usage": 0.0, "usage_monthly": 0
         ({"created_at": NOW - days(365)}, ["old"]),
         ({"byok_usage": 3.0}, ["byok-not-counted"]),
         ({"byok_usage": 3.0, "include_byok_in_limit": True}, []),
+        ({"byok_usage": 3.0, "limit": None, "limit_remaining": None}, ["no-limit"]),
     ],
 )
 def test_rules_of_one_key(changes: dict[str, Any], expected: list[str]) -> None:
@@ -219,8 +220,23 @@ def test_duplicate_names() -> None:
     assert [(f.hash, f.figures["others"]) for f in findings] == [
         (one.hash, 2), (two.hash, 2), (three.hash, 2)
     ]  # fmt: skip
+    assert findings[0].sentence == "2 other keys have the same name."
     findings = only(DuplicateName(within="workspace"), one, two, three, other)
     assert [f.hash for f in findings] == [one.hash, two.hash]
+    assert findings[0].sentence == "Another key has the same name."
+    assert only(DuplicateName(), one, other) == []
+
+
+@pytest.mark.parametrize("rule_of", [DuplicateName, MissingFromAccount])
+def test_rules_over_the_list_run_once_over_all(rule_of: Any) -> None:
+    """They cannot look at one key, and are left out where the list is not whole."""
+    assert rule_of().needs_all
+    policy = Policy(rules=(rule_of(),))
+    assert policy.key_rules == ()
+    with pytest.raises(TypeError):
+        rule_of(needs_all=False)
+    with pytest.raises(TypeError):
+        rule_of(id="other")
 
 
 def test_registry() -> None:

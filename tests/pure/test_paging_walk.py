@@ -80,19 +80,59 @@ async def test_every_key_comes_once_in_order(count: int, concurrency: int) -> No
 
 
 async def test_one_at_a_time_asks_for_no_page_in_vain() -> None:
-    """Without concurrency there are as many requests as pages with their overlap."""
+    """Without concurrency there are as many requests as pages, and one that proves the end."""
     keys = ChangingList(1000)
     walk = walk_over(keys)
     await hashes_of(walk)
-    assert keys.requests == list(range(0, 1000, 95))
-    assert walk.pages == 11
+    assert keys.requests == [*range(0, 1000, 95), 995]
+    assert walk.pages == 12
 
 
-async def test_a_short_list_is_one_request() -> None:
-    """Nothing is fetched ahead before a page was full."""
-    keys = ChangingList(99)
+async def test_a_short_list_is_two_requests() -> None:
+    """The second one proves that nothing is behind; nothing else is fetched ahead."""
+    keys = ChangingList(90)
     await hashes_of(walk_over(keys, 16))
-    assert keys.requests == [0]
+    assert keys.requests == [0, 85]
+
+
+@pytest.mark.parametrize(("count", "most"), [(0, 1), (1, 2), (250, 6), (1000, 12 + 10)])
+async def test_few_requests_go_beyond_the_end(count: int, most: int) -> None:
+    """The window grows page by page, so that a short list costs few requests in vain."""
+    for seed in range(20):
+        keys = ChangingList(count, seed=seed)
+        await hashes_of(walk_over(keys, 16))
+        assert len(keys.requests) <= most, seed
+
+
+@at_once
+@pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 100, 101, 1000])
+@pytest.mark.parametrize("page_size", [2, 7, 10, 50, 99])
+async def test_pages_shorter_than_expected(page_size: int, count: int, concurrency: int) -> None:
+    """How many rows a full page has is up to the service; a short page is not the last."""
+    keys = ChangingList(count, page_size=page_size)
+    walk = walk_over(keys, concurrency)
+    assert await hashes_of(walk) == keys.original
+    assert walk.complete
+    assert walk.refetched == 0
+    assert not running_tasks()
+
+
+async def test_pages_of_one_row_are_refused() -> None:
+    """They can share no row, so nothing could be verified: an error rather than one key of ten."""
+    walk = walk_over(ChangingList(10, page_size=1))
+    with pytest.raises(PagingError):
+        await hashes_of(walk)
+    assert not walk.complete
+
+
+@at_once
+async def test_pages_of_changing_length(concurrency: int) -> None:
+    """A service that bounds bytes rather than rows has pages of any length."""
+    keys = ChangingList(1000)
+    keys.answer = lambda offset: keys.rows[offset : offset + 20 + (offset * 7919) % 60]
+    walk = walk_over(keys, concurrency)
+    assert await hashes_of(walk) == keys.original
+    assert walk.complete
 
 
 async def test_the_window_is_full() -> None:
@@ -100,7 +140,40 @@ async def test_the_window_is_full() -> None:
     keys = ChangingList(5000)
     await hashes_of(walk_over(keys, 16))
     assert keys.most_under_way == 16
-    assert len(keys.requests) <= 53 + 16
+    assert len(keys.requests) <= 54 + 16
+
+
+async def test_concurrency_comes_back_after_a_gap() -> None:
+    """After pages that did not join on, the window is one page, and grows again."""
+    most_later = 0
+
+    def after_page(keys: ChangingList) -> None:
+        nonlocal most_later
+        if len(keys.requests) == 20:
+            _delete_first(keys, 500)
+        elif len(keys.requests) == 60:
+            keys.most_under_way = 0
+
+    keys = ChangingList(20_000, after_page=after_page)
+    walk = walk_over(keys, 16)
+    await hashes_of(walk)
+    assert walk.refetched > 0
+    assert keys.most_under_way > 12
+
+
+async def test_pages_fetched_before_a_gap_are_dropped() -> None:
+    """They lie elsewhere by now, and are cancelled rather than waited for."""
+    keys = ChangingList(5000)
+    walk = walk_over(keys, 8)
+    for _ in range(8):
+        await walk.next_page()
+    assert len(walk._prefetched) == 8
+    _delete_first(keys, 2000)
+    while not walk.refetched:
+        await walk.next_page()
+    assert len(walk._prefetched) <= 2
+    await walk.aclose()
+    assert keys.under_way == 0
 
 
 KINDS = {
@@ -112,12 +185,17 @@ KINDS = {
 
 
 @at_once
+@pytest.mark.parametrize("page_size", [50, 100])
 @pytest.mark.parametrize(("burst", "most"), [(1, 1000), (15, 30), (150, 8)])
-async def test_no_stable_key_is_missed(burst: int, most: int, concurrency: int) -> None:
-    """Over a hundred runs: nothing missed, nothing twice, and nobody is left in doubt."""
-    for seed in range(100):
+async def test_no_stable_key_is_missed(
+    burst: int, most: int, page_size: int, concurrency: int
+) -> None:
+    """Over many runs: nothing missed, nothing twice, and nobody is left in doubt."""
+    for seed in range(40):
         change = list(KINDS.values())[seed % len(KINDS)](burst)
-        keys = ChangingList(1500, seed=seed, after_page=now_and_then(change, most))
+        keys = ChangingList(
+            1500, seed=seed, page_size=page_size, after_page=now_and_then(change, most)
+        )
         walk = walk_over(keys, concurrency)
         seen = await hashes_of(walk)
         assert len(seen) == len(set(seen)), seed
@@ -221,6 +299,8 @@ async def test_a_server_that_ignores_offset(concurrency: int) -> None:
     with pytest.raises(PagingError, match="seems to ignore offset"):
         await collect(walk, seen)
     assert seen == keys.original[:100]
+    if concurrency == 1:
+        assert len(keys.requests) == 1 + 3
     assert len(keys.requests) <= 4 + concurrency
     assert not walk.complete
     assert not running_tasks()
@@ -233,7 +313,7 @@ async def test_a_server_that_begins_anew(concurrency: int) -> None:
     keys.answer = lambda offset: (keys.rows * 2)[offset % 1000 :][:100]
     with pytest.raises(PagingError):
         await hashes_of(walk_over(keys, concurrency))
-    assert len(keys.requests) < 100 + concurrency
+    assert len(keys.requests) < 100 + 2 * concurrency
 
 
 @at_once
@@ -250,6 +330,94 @@ async def test_an_error_does_not_end_the_walk(concurrency: int) -> None:
     seen += await hashes_of(walk)
     assert seen == keys.original
     assert walk.complete
+
+
+@at_once
+async def test_a_walk_shared_by_workers(concurrency: int) -> None:
+    """Each row comes to one of them, once."""
+    keys = ChangingList(1500)
+    walk = walk_over(keys, concurrency)
+    seen: list[str] = []
+
+    async def work() -> int:
+        before = len(seen)
+        async for key in walk:
+            seen.append(key.hash)
+            await asyncio.sleep(0)
+        return len(seen) - before
+
+    await asyncio.gather(*(work() for _ in range(7)))
+    assert sorted(seen) == sorted(keys.original)
+    assert walk.complete
+    assert len(keys.requests) <= 17 + 16
+
+
+async def test_pages_read_by_workers() -> None:
+    """`next_page` may be shared as well."""
+    keys = ChangingList(1500)
+    walk = walk_over(keys, 4)
+    seen: list[str] = []
+
+    async def work() -> None:
+        while not walk.ended:
+            seen.extend([key.hash for key in await walk.next_page()])
+
+    await asyncio.gather(*(work() for _ in range(5)))
+    assert sorted(seen) == sorted(keys.original)
+    assert walk.complete
+
+
+@at_once
+async def test_a_cancelled_worker_takes_no_rows_with_it(concurrency: int) -> None:
+    """The others go on, and nothing is lost, whenever it happens."""
+    for turns in range(40):
+        keys = ChangingList(500, seed=turns)
+        walk = walk_over(keys, concurrency)
+        seen: list[str] = []
+        workers = [asyncio.create_task(collect(walk, seen)) for _ in range(3)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        workers[0].cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        assert sorted(seen) == sorted(keys.original), turns
+        assert walk.complete
+        assert not running_tasks()
+
+
+@at_once
+async def test_aclose_while_others_wait_for_a_row(concurrency: int) -> None:
+    """Their loops end; nobody sees a stray cancellation."""
+    for hang_after in (0, 1, 3):
+        keys = ChangingList(5000)
+        keys.hang_after = hang_after
+        walk = walk_over(keys, concurrency)
+        seen: list[str] = []
+        workers = [asyncio.create_task(collect(walk, seen)) for _ in range(3)]
+        while len(keys.requests) <= hang_after:
+            await asyncio.sleep(0)
+        await walk.aclose()
+        await asyncio.wait_for(asyncio.gather(*workers), 5)
+        assert not running_tasks()
+        assert keys.under_way == 0
+        assert not walk.complete
+        assert await walk.next_page() == []
+
+
+async def test_aclose_of_a_walk_over_workspaces_while_another_waits() -> None:
+    """It ends the request under way as well."""
+
+    class Hanging(Spaces):
+        async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
+            await super().call(operation, given)
+            return await asyncio.Event().wait()
+
+    walk = WorkspaceWalk(Hanging(3), {})
+    waiting = asyncio.create_task(anext(walk, None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await walk.aclose()
+    assert await asyncio.wait_for(waiting, 5) is None
+    assert not running_tasks()
 
 
 async def test_aclose_ends_what_is_under_way() -> None:
@@ -270,8 +438,11 @@ async def test_aclose_ends_what_is_under_way() -> None:
 async def test_a_forgotten_walk_ends_by_itself() -> None:
     """A `break` without `aclose` leaves no task once the walk is gone."""
     keys = ChangingList(5000)
-    async for _ in walk_over(keys, 16):
-        break
+    keys.hang_after = 1
+    walk = walk_over(keys, 16)
+    await walk.next_page()
+    assert len(running_tasks()) == 2
+    del walk
     gc.collect()
     for _ in range(10):
         await asyncio.sleep(0)
@@ -355,6 +526,7 @@ class Spaces:
     def __init__(self, count: int, *, total: bool = True) -> None:
         self.all = [Workspace(id=str(number), name=str(number)) for number in range(count)]
         self.total = total
+        self.count = count
         self.offsets: list[int] = []
 
     async def call(self, operation: Any, given: Any, options: Any = None) -> Any:
@@ -362,7 +534,7 @@ class Spaces:
         self.offsets.append(given.offset)
         return ListWorkspacesResponse(
             data=self.all[given.offset : given.offset + 50],
-            total_count=len(self.all) if self.total else None,
+            total_count=self.count if self.total else None,
         )
 
 
@@ -375,11 +547,24 @@ async def test_every_workspace_comes_once(count: int) -> None:
     assert walk.pages == len(spaces.offsets) == max(1, -(-count // 50))
 
 
-async def test_a_short_page_of_workspaces_is_the_last_where_no_total_is_told() -> None:
-    """There may be a hundred on a page."""
-    spaces = Spaces(30, total=False)
-    assert [space async for space in WorkspaceWalk(spaces, {})] == spaces.all
-    assert spaces.offsets == [0]
+@pytest.mark.parametrize("count", [0, 30, 50, 120])
+async def test_an_empty_page_of_workspaces_is_the_last_where_no_total_is_told(count: int) -> None:
+    """How many there are on a page is up to the service."""
+    spaces = Spaces(count, total=False)
+    walk = WorkspaceWalk(spaces, {})
+    assert [space async for space in walk] == spaces.all
+    assert spaces.offsets == sorted({0, *range(0, count, 50), count})
+    assert walk.pages == len(spaces.offsets)
+
+
+async def test_an_empty_page_of_workspaces_before_the_end() -> None:
+    """By the total there should be more: an error, and no shorter list."""
+    spaces = Spaces(120)
+    del spaces.all[50:]
+    spaces.count = 120
+    walk = WorkspaceWalk(spaces, {})
+    with pytest.raises(PagingError, match="there should be more"):
+        [space async for space in walk]
 
 
 @pytest.mark.parametrize(("change", "complete"), [(0, True), (-1, False), (1, False)])

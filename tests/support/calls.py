@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from openrouter_async import AsyncOpenRouter
 from support.steps import Step, reply
@@ -40,6 +41,16 @@ def record(**changes: Any) -> dict[str, Any]:
 
 _WINDOWS = ("", "_daily", "_weekly", "_monthly")
 CURRENT_KEY: Final = {"label": "sk-or-v1-5e5...e5e", "usage": 0.5, "is_free_tier": False}
+
+
+def pages_of(rows: list[Any], page_size: int = 100) -> Callable[[Any], Step]:
+    """Return a handler that lists these records, so many on a page."""
+
+    def handler(request: Any) -> Step:
+        offset = int(parse_qs(urlsplit(request.target).query).get("offset", ["0"])[0])
+        return reply(json={"data": rows[offset : offset + page_size]})
+
+    return handler
 
 
 def problem(status: int, message: str = "no", **metadata: Any) -> dict[str, Any]:

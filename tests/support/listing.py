@@ -52,6 +52,7 @@ class ChangingList:
         *,
         seed: int = 0,
         workspace_id: str | None = None,
+        page_size: int = PAGE,
         after_page: Callable[["ChangingList"], None] | None = None,
     ) -> None:
         self.random = random.Random(f"list {seed}")
@@ -71,6 +72,9 @@ class ChangingList:
         """For the request of this number, from 0: what it raises."""
         self.unreadable: set[str] = set()
         """Hashes of records that are set aside."""
+        self.page_size = page_size
+        self.hang_after: int | None = None
+        """After so many requests the others have no answer, ever; None: all are answered."""
         self._after_page = after_page
 
     def create(self, count: int) -> None:
@@ -95,7 +99,7 @@ class ChangingList:
 
     def slice(self, offset: int) -> list[APIKey]:
         """Give the page at an offset as it is now."""
-        return self.rows[offset : offset + PAGE]
+        return self.rows[offset : offset + self.page_size]
 
     @property
     def stable(self) -> set[str]:
@@ -111,6 +115,8 @@ class ChangingList:
             page = self.answer(given.offset)
             failure = self.failures.get(len(self.requests))
             self.requests.append(given.offset)
+            if self.hang_after is not None and len(self.requests) > self.hang_after:
+                await asyncio.Event().wait()
             if self._after_page is not None:
                 self._after_page(self)
             await self._dawdle()

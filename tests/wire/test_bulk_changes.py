@@ -417,6 +417,7 @@ async def test_wrong_settings(client: AsyncOpenRouter, tmp_path: Path) -> None:
         ({}, {"disabled": True}, []),
         ({"limit": 10}, {"limit": 20}, ["raises the limit from 10 to 20 USD"]),
         ({"limit": 10}, {"limit": 5}, []),
+        ({"limit": 10}, {"limit": 10}, []),
         ({"limit": 10}, {"limit": None}, ["removes the limit of 10 USD"]),
         ({"limit": None, "limit_remaining": None}, {"limit": 1000}, []),
         ({"limit_reset": "daily"}, {"limit_reset": "weekly"}, ["longer reset: daily to weekly"]),

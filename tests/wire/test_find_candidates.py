@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from support.calls import ClientFor, record
+from support.calls import ClientFor, pages_of, record
 from support.clock import FakeClock
 from support.server import ScriptedServer
-from support.steps import reply
 
 from openrouter_async import AmbiguousCreateError, AsyncOpenRouter, ConfigurationError
 from openrouter_async.sandbox import Sandbox
@@ -92,8 +91,8 @@ async def test_clocks_that_differ(
     error = AmbiguousCreateError(
         "x", name="acme", not_before=BEGUN, not_after=BEGUN + timedelta(minutes=1)
     )
-    page = reply(json={"data": [record(created_at=moment), record(hash="b" * 64, name="other")]})
-    async with ScriptedServer(default=page) as server:
+    rows = [record(created_at=moment), record(hash="b" * 64, name="other", created_at=moment)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
         keys = client_for(server, clock=clock).api_keys
         assert bool(await keys.find_candidates(error, within=0)) == found
     assert "include_disabled=true" in server.requests[0].target
@@ -104,23 +103,29 @@ async def test_a_hash_that_was_seen_decides(client_for: ClientFor, clock: FakeCl
     """Then neither name nor time counts."""
     error = AmbiguousCreateError("x", name="acme", not_before=BEGUN, not_after=BEGUN, hash="b" * 64)
     moment = BEGUN.isoformat()
-    page = {"data": [record(created_at=moment), record(hash="b" * 64, created_at=moment)]}
-    async with ScriptedServer(default=reply(json=page)) as server:
+    rows = [record(created_at=moment), record(hash="b" * 64, created_at=moment)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
         keys = client_for(server, clock=clock).api_keys
         assert [k.hash for k in await keys.find_candidates(error)] == ["b" * 64]
 
 
-async def test_beyond_the_first_page(client_for: ClientFor, clock: FakeClock) -> None:
+@pytest.mark.parametrize("page_size", [50, 100])
+async def test_beyond_the_first_page(
+    client_for: ClientFor, clock: FakeClock, page_size: int
+) -> None:
     """It reads back to the time before the create, over records that cannot be read, no farther."""
-    new = [record(hash=f"{n:064x}", name="n", created_at=BEGUN.isoformat()) for n in range(99)]
-    old = (BEGUN - timedelta(hours=1)).isoformat()
-    second = [
-        record(hash="c" * 64, created_at=BEGUN.isoformat()),
-        *(record(hash=f"{n:064x}", created_at=old) for n in range(200, 299)),
+    now, old = BEGUN.isoformat(), (BEGUN - timedelta(hours=1)).isoformat()
+    rows = [
+        {"odd": 1},
+        *(record(hash=f"{n:064x}", name="n", created_at=now) for n in range(page_size)),
+        record(hash="c" * 64, created_at=now),
+        *(record(hash=f"{n:064x}", created_at=old) for n in range(200, 500)),
     ]
     error = AmbiguousCreateError("x", name="acme", not_before=BEGUN, not_after=BEGUN)
-    pages = [reply(json={"data": [{"odd": 1}, *new]}), reply(json={"data": second})]
-    async with ScriptedServer(*pages) as server:
+    async with ScriptedServer(handler=pages_of(rows, page_size)) as server:
         keys = client_for(server, clock=clock).api_keys
         assert [k.hash for k in await keys.find_candidates(error)] == ["c" * 64]
-    assert [r.target.split("offset=")[1].split("&")[0] for r in server.requests] == ["0", "95"]
+    assert [r.target.split("offset=")[1].split("&")[0] for r in server.requests] == [
+        "0",
+        str(page_size - 5),
+    ]

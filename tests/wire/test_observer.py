@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from openrouter_async import (
     ConfigurationError,
     OpenRouterError,
 )
+from openrouter_async._observers import notify
+from openrouter_async.audit import AuditProgress
+from openrouter_async.sandbox import Sandbox
 
 LOGGER = "openrouter_async"
 
@@ -166,3 +170,66 @@ async def test_nothing_above_debug(client_for: ClientFor, clock: FakeClock) -> N
                 with pytest.raises(OpenRouterError):
                     await call(client_for(server, clock=clock))
     assert logs.messages(logging.INFO) == []
+
+
+async def test_async_functions_are_awaited(
+    client_for: ClientFor, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each observer may be one, and what it raises changes nothing but the log."""
+    told: list[str] = []
+
+    def observer(name: str) -> Any:
+        async def observe(*_: object) -> None:
+            await asyncio.sleep(0)
+            told.append(name)
+            raise ValueError("an observer's own mistake")
+
+        return observe
+
+    async with Sandbox(keys=30) as box:
+        client = client_for(
+            box.url, api_key=box.management_key, clock=clock, on_attempt=observer("on_attempt")
+        )
+        hashes = [key.hash for key in box.keys]
+        keys = client.api_keys
+        await keys.get_many(hashes[:2], progress=observer("progress of get_many"))
+        await keys.disable_many(hashes[:2], progress=observer("progress of disable_many"))
+        await client.audit(progress=observer("progress of audit"))
+        box.fail("get", status=429, retry_after=1)
+        await keys.get_many(hashes[:1], on_wait=observer("on_wait"))
+        box.fail("list", status=429, retry_after=1)
+        waiting: list[object] = []
+
+        async def watch(progress: AuditProgress) -> None:
+            await asyncio.sleep(0)
+            waiting.append(progress.waiting)
+
+        await client.audit(progress=watch)
+    assert any(waiting)
+    assert Counter(told) >= Counter(
+        {
+            "on_attempt": len(box.requests),
+            "progress of get_many": 2,
+            "progress of disable_many": 2,
+            "progress of audit": 1,
+            "on_wait": 1,
+        }
+    )
+    assert {record.message for record in caplog.records if record.levelno == logging.WARNING} == {
+        f"{name} raised ValueError" for name in ("on_attempt", "progress", "on_wait")
+    }
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+async def test_what_is_no_mistake_passes(error: type[BaseException]) -> None:
+    """An observer may end the program."""
+
+    def sync(*_: object) -> None:
+        raise error
+
+    async def later(*_: object) -> None:
+        raise error
+
+    for observer in (sync, later):
+        with pytest.raises(error):
+            await notify("progress", observer)

@@ -1,8 +1,10 @@
 import asyncio
 import gc
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support.calls import ClientFor, record
+from support.calls import ClientFor, pages_of, record
 from support.leaks import running_tasks
 from support.server import ScriptedServer
 from support.steps import reply
@@ -120,7 +122,7 @@ async def test_bad_records(client_for: ClientFor, concurrency: int) -> None:
     """One of them is an error, or set aside with its hash and row."""
     rows = [record(hash=f"{number:064x}") for number in range(100)]
     rows[42]["name"] = None
-    async with ScriptedServer(handler=lambda _: reply(json={"data": rows[:99]})) as server:
+    async with ScriptedServer(handler=pages_of(rows[:99])) as server:
         client = client_for(server)
         with pytest.raises(ResponseValidationError):
             await anext(client.api_keys.iter(concurrency=concurrency))
@@ -134,10 +136,65 @@ async def test_bad_records(client_for: ClientFor, concurrency: int) -> None:
 async def test_a_hash_in_the_shape_of_a_key_is_not_told(client_for: ClientFor) -> None:
     """An odd record may have anything there."""
     rows = [record(hash="sk-or-v1-" + "5e" * 32, name=None), record(hash=None)]
-    async with ScriptedServer(handler=lambda _: reply(json={"data": rows})) as server:
+    async with ScriptedServer(handler=pages_of(rows)) as server:
         walk = client_for(server).api_keys.iter(lenient=True)
         assert [key async for key in walk] == []
         assert [problem.hash for problem in walk.problems] == [None, None]
+
+
+@at_once
+async def test_a_service_with_fifty_keys_on_a_page(client_for: ClientFor, concurrency: int) -> None:
+    """All thousand come; the last request proves that there are no more."""
+    rows = [record(hash=f"{number:064x}") for number in range(1000)]
+    async with ScriptedServer(handler=pages_of(rows, 50)) as server:
+        walk = client_for(server).api_keys.iter(concurrency=concurrency)
+        assert [key.hash async for key in walk] == [row["hash"] for row in rows]
+        assert walk.complete
+        assert len(server.requests) <= 23 + 1 + concurrency
+
+
+async def test_ninety_keys_are_two_requests(client_for: ClientFor) -> None:
+    """Whatever the concurrency."""
+    rows = [record(hash=f"{number:064x}") for number in range(90)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
+        walk = client_for(server).api_keys.iter(concurrency=16)
+        assert len([key async for key in walk]) == 90
+        assert walk.complete
+        assert [request.target.split("offset=")[1] for request in server.requests] == ["0", "85"]
+
+
+async def test_a_short_page_that_is_repeated(client_for: ClientFor) -> None:
+    """A server that ignores offset may have more than it shows: an error, and not complete."""
+    rows = [record(hash=f"{number:064x}") for number in range(50)]
+    async with ScriptedServer(handler=lambda _: reply(json={"data": rows})) as server:
+        walk = client_for(server).api_keys.iter()
+        with pytest.raises(PagingError, match="seems to ignore offset"):
+            [key async for key in walk]
+        assert not walk.complete
+
+
+def test_a_blocking_walk_shared_by_threads() -> None:
+    """Each key comes to one of them, once."""
+    with Sandbox(keys=1500) as box, OpenRouter(box.management_key, server_url=box.url) as client:
+        keys = client.api_keys.iter(**ALL, concurrency=4)
+        with ThreadPoolExecutor(8) as threads:
+            parts = [threads.submit(lambda: [key.hash for key in keys]) for _ in range(8)]
+            seen = [hash for part in parts for hash in part.result(timeout=60)]
+        assert sorted(seen) == sorted(default_keys(box))
+        assert keys.complete
+
+
+def test_closing_a_blocking_walk_while_a_thread_waits_for_a_row() -> None:
+    """Its loop ends, and nothing is raised."""
+    with Sandbox(keys=300) as box, OpenRouter(box.management_key, server_url=box.url) as client:
+        box.fail("list", delay=30)
+        keys = client.api_keys.iter(**ALL)
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(list, keys)
+            while not box.requests:
+                time.sleep(0.01)
+            keys.close()
+            assert waiting.result(timeout=10) == []
 
 
 async def test_closing_the_client_during_a_walk(client_for: ClientFor) -> None:
