@@ -150,6 +150,7 @@ class Request:
 def compose(operation: Operation[In, Any], given: In) -> Request:
     """Check every parameter and build the request; raises `InvalidRequestError`."""
     target = operation.path
+    unreadable: str | None = None
     in_path: dict[str, str] = {}
     query: dict[str, str] = {}
     body: dict[str, Any] = {}
@@ -159,7 +160,13 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         omitted = passed is OMITTED or (passed is None and not as_null)
         if omitted and not parameter.required:
             continue
-        value: Any = None if as_null else _checked(parameter, passed)
+        try:
+            value: Any = None if as_null else parameter.check(parameter.name, passed)
+        except InvalidRequestError:
+            raise
+        except Exception:  # noqa: BLE001  # what the methods of a foreign class raise
+            unreadable = parameter.name
+            break
         if parameter.place == "path":  # its check lets nothing pass that would need quoting
             target = target.replace(parameter.placeholder, value)
             in_path[parameter.name] = value
@@ -167,6 +174,10 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
             query[parameter.name] = str(value).lower() if isinstance(value, bool) else str(value)
         else:
             body[parameter.name] = value
+    if unreadable is not None:
+        raise InvalidRequestError(
+            f"{unreadable} must be a value whose own methods do not fail", parameter=unreadable
+        )
     if operation.method == "PATCH" and not body:
         raise InvalidRequestError(
             f"{operation.name} needs at least one field to change", operation=operation.name
@@ -178,17 +189,6 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
         in_path=in_path,
         body=msgspec.json.encode(body) if body else None,
     )
-
-
-def _checked(parameter: Parameter, passed: object) -> Any:
-    """Return what is sent for a parameter; raises `InvalidRequestError`, whatever was passed."""
-    try:
-        return parameter.check(parameter.name, passed)
-    except InvalidRequestError:
-        raise
-    except Exception:  # noqa: BLE001  # what the methods of a foreign class raise
-        message = f"{parameter.name} must be a value whose own methods do not fail"
-    raise InvalidRequestError(message, parameter=parameter.name)
 
 
 @attrs.define(kw_only=True)

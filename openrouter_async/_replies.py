@@ -7,7 +7,7 @@ import re
 from collections.abc import Container, Mapping
 from datetime import UTC
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -62,23 +62,20 @@ def interpret(
     if reply.too_large:
         raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
     problem = ""
+    asked = request.in_path if request is not None else {}
     try:
         if reply.body or not reply.truncated:  # a body that was lost is not an empty one
-            response = _converter.decode(operation.returns, reply.body)
-            if request is not None and operation.echoed:
-                _check_echo(operation, response, request)
-            return response
+            response: Any = _converter.decode(operation.returns, reply.body)
+            for name in operation.echoed:
+                if name in asked and getattr(response.data, name) != asked[name]:
+                    problem = f"answer.data.{name}: not the one that was asked for"
+            if not problem:
+                return cast("Out", response)
     except ResponseValidationError as error:
         problem = error.message
     if is_cut(reply):
         problem = "the answer ends too early"
     raise _unreadable(ResponseValidationError(problem), reply, *known)
-
-
-def _check_echo(operation: Operation[Any, Any], response: Any, request: Request) -> None:
-    for name in operation.echoed:
-        if getattr(response.data, name) != request.in_path[name]:
-            raise ResponseValidationError(f"answer.data.{name}: not the one that was asked for")
 
 
 def is_cut(reply: Reply) -> bool:

@@ -156,7 +156,7 @@ def test_a_key_file_that_is_not_there(box: Sandbox, whoami: WhoAmI, tmp_path: Pa
         "create --sandbox x --limit -1",
         "create --sandbox x --limit-reset yearly",
         "create --sandbox x --expires-at 2026-12-31",
-        "create --sandbox x --external-user me",
+        "create --sandbox x --external-key-file me",
         "create --sandbox x --include-byok-in-limit --no-include-byok-in-limit",
         "create --sandbox x --sink somewhere",
         "create --sandbox x --sink file:",
