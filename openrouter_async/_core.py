@@ -137,9 +137,15 @@ class Core:
         """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
         if self.transport.closed:
             raise ClientClosedError("the client is closed")
-        if self.transport.bind(asyncio.get_running_loop()):
+        loop = running_loop()
+        if loop is None:
+            raise WrongLoopError(
+                "no event loop of asyncio runs here: await calls within asyncio.run(), also in a "
+                "forked child, or use OpenRouter"
+            )
+        if self.transport.bind(loop):
             self.slots = asyncio.Semaphore(self._max_connections)
-            self.deadlines = Deadlines(asyncio.get_running_loop())
+            self.deadlines = Deadlines(loop)
             self.pacer = Pacer(self.clock.time)
 
     async def close(self) -> None:
@@ -148,10 +154,10 @@ class Core:
         Raises `WrongLoopError` where the client's loop runs in another thread.
         """
         loop = self.transport.loop
-        if loop is not None and loop is not asyncio.get_running_loop() and loop.is_running():
-            raise WrongLoopError("the client belongs to a loop of another thread: close it there")
-        if loop is asyncio.get_running_loop():
+        if loop is not None and loop is running_loop():
             self.deadlines.expire_all()  # those calls go on only when this waits
+        elif loop is not None and loop.is_running():
+            raise WrongLoopError("the client belongs to a loop of another thread: close it there")
         await self.transport.close()
 
     async def ask_for_key(self) -> Secret:
@@ -173,3 +179,11 @@ class Core:
         """Tell the caller's observer of an attempt; what it raises must not change anything."""
         if self.on_attempt is not None:
             await notify("on_attempt", self.on_attempt, operation, attempt, outcome, seconds)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """Return the running event loop; None outside one, as in a child that a task has forked."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

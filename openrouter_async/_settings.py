@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urlsplit
 
 import attrs
@@ -23,9 +24,16 @@ _APP_HEADERS: Final = {
     "x_open_router_title": "X-OpenRouter-Title",
     "x_open_router_categories": "X-OpenRouter-Categories",
 }
+_APP_VARIABLES: Final = {
+    "http_referer": "OPENROUTER_HTTP_REFERER",
+    "x_open_router_title": "OPENROUTER_X_OPEN_ROUTER_TITLE",
+    "x_open_router_categories": "OPENROUTER_X_OPEN_ROUTER_CATEGORIES",
+}
+"""The official SDK reads these too."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
+_HOST: Final = re.compile(r"[0-9A-Za-z._-]+")
 _OURS: Final = frozenset({
     "authorization", "host", "cookie", "transfer-encoding", "accept-encoding",
     "connection", "expect", "upgrade",  # with these the answer would not be one
@@ -87,25 +95,70 @@ def checked_seconds(name: str, value: object) -> float:
     return seconds
 
 
-def checked_url(url: object, *, allow_insecure_http: bool) -> str:
-    """Check a base URL and drop its trailing slash; plain http is for loopback unless allowed."""
+def checked_url(url: object, *, name: str = "server_url", allow_insecure_http: bool) -> str:
+    """Check a base URL and drop its trailing slash; plain http is for loopback unless allowed.
+
+    `name` is where it comes from: a parameter or an environment variable.
+    """
     if not isinstance(url, str) or not url.isascii() or not _KEY.fullmatch(url):
-        raise ConfigurationError("server_url must be a URL without spaces or special characters")
+        raise ConfigurationError(f"{name} must be a URL without spaces or special characters")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ConfigurationError("server_url must start with https:// and name a host")
+        raise ConfigurationError(f"{name} must start with https:// and name a host")
     if parts.username is not None or "?" in url or "#" in url:
-        raise ConfigurationError("server_url must have no user, password, query or fragment")
+        raise ConfigurationError(f"{name} must have no user, password, query or fragment")
     if parts.scheme == "http" and not (allow_insecure_http or _is_loopback(parts.hostname)):
         raise ConfigurationError(
-            "server_url is plain http, which would send the key unencrypted: use https, or "
+            f"{name} is plain http, which would send the key unencrypted: use https, or "
             "allow_insecure_http=True"
         )
     return url.rstrip("/")
+
+
+def checked_proxy(name: str, proxy: object) -> str:
+    """Check a proxy's URL, without ever showing it: it may have a password.
+
+    `name` is where it comes from: a parameter or an environment variable.
+    """
+    problem = _problem_of_proxy(proxy)
+    if problem is None:
+        return cast("str", proxy)
+    del proxy  # a traceback with locals would show it
+    raise ConfigurationError(f"{name} must {problem}")
+
+
+def _problem_of_proxy(proxy: object) -> str | None:
+    if not isinstance(proxy, str) or not _KEY.fullmatch(proxy) or "\\" in proxy:
+        return "be a URL without spaces or special characters"
+    try:
+        parts = urlsplit(proxy)
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme not in ("http", "https"):
+        return (
+            "start with http:// or https://, as in http://host:3128; a SOCKS proxy needs a "
+            "connector of your own"
+        )
+    if port == 0 or not _is_host(parts.hostname or ""):
+        return "name a host, as in http://host:3128"
+    if parts.path not in ("", "/") or "?" in proxy or "#" in proxy:
+        return "have no path, query or fragment; in a password, percent-encode / ? and #"
+    return None
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _HOST.fullmatch(host) is not None
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
@@ -113,6 +166,16 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def default_headers(options: CallOptions) -> dict[str, str]:
+    """Build the headers of a client: what the caller passes, else what the environment has."""
+    headers = {
+        _APP_HEADERS[option]: _checked_value(variable, value)
+        for option, variable in _APP_VARIABLES.items()
+        if options.get(option) is None and (value := os.environ.get(variable))
+    }
+    return headers | headers_from(options)
 
 
 def headers_from(options: CallOptions) -> dict[str, str]:
@@ -147,10 +210,13 @@ def _checked_value(option: str, value: object) -> str:
     return value
 
 
-def checked_key(key: Secret) -> Secret:
-    """Check that a key can be a header value, without ever showing it."""
+def checked_key(key: Secret, *, name: str = "api_key") -> Secret:
+    """Check that a key can be a header value, without ever showing it.
+
+    `name` is where it comes from: a parameter or an environment variable.
+    """
     if not key.reveal():
         raise ConfigurationError("api_key is empty: set OPENROUTER_API_KEY or pass api_key=")
     if not _KEY.fullmatch(key.reveal()):
-        raise ConfigurationError("api_key has white space or a character that is not ASCII")
+        raise ConfigurationError(f"{name} has white space or a character that is not ASCII")
     return key

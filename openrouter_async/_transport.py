@@ -9,18 +9,24 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import socket
 import time
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Mapping
+from contextlib import suppress
 from ssl import SSLContext, SSLError
 from typing import Final
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
 from yarl import URL
 
+from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
 from openrouter_async._retry import Condition, SendError
+from openrouter_async._settings import checked_proxy
 from openrouter_async._version import __version__
 from openrouter_async.errors import ConfigurationError, WrongLoopError
 from openrouter_async.secret import Secret
@@ -42,6 +48,9 @@ _HEADERS: Final = {
 }
 
 _INHERITED: Final[list[object]] = []
+"""What a forked child keeps unused, since finalizers would close it."""
+_INHERITED_LOOPS: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
+"""Loops of the parent process: what is registered with them here is registered there too."""
 
 NO_KEY: Final = Secret("")
 
@@ -157,8 +166,11 @@ class Transport:
         self.loop: asyncio.AbstractEventLoop | None = None
         """The one that it is bound to."""
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        """Of all connections, also of those that are being made."""
         self._keeper: AsyncGenerator[None, None] | None = None
         self.closed = False
+        forget_after_fork(self)
 
     async def send(
         self,
@@ -177,6 +189,9 @@ class Transport:
             raise SendError(Condition.REFUSED, "the client is closed")
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
+        proxy = self._proxy
+        if proxy is None and self._trust_env:
+            proxy = _environment_proxy(url)
         try:
             response = await session.request(
                 request.method,
@@ -185,7 +200,7 @@ class Transport:
                 data=None if request.body is None else _json_payload(request.body),
                 allow_redirects=False,
                 middlewares=(attempt,),
-                proxy=self._proxy,
+                proxy=proxy,
             )
             try:
                 return await _read(response)
@@ -196,6 +211,8 @@ class Transport:
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
+        if self.loop is None:  # the process was forked during the call
+            raise WrongLoopError(_FORKED)
         if self._keeper is None:
             self._keeper = _close_with_the_loop(self._sessions)
             await anext(self._keeper)
@@ -209,7 +226,7 @@ class Transport:
 
     def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
         connector = self._connector or aiohttp.TCPConnector(
-            limit=0, force_close=fresh, ssl=self._ssl or True
+            limit=0, force_close=fresh, ssl=self._ssl or True, socket_factory=self._new_socket
         )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -220,19 +237,27 @@ class Transport:
             request_class=_Request,
             response_class=_Response,
             timeout=_NO_TIMEOUT,
-            trust_env=self._trust_env,
         )
         # Otherwise aiohttp repeats a GET or DELETE once when a connection breaks.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return session
 
+    def _new_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = address
+        new = socket.socket(family, kind, protocol)
+        self._sockets.add(new)
+        return new
+
     def bind(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Belong to `loop` from now on; True if that is news.
 
-        Raises `WrongLoopError` while the loop used so far still runs.
+        Raises `WrongLoopError` while the loop used so far still runs, and for the parent's loop in
+        a forked child.
         """
         if self.loop is loop:
             return False
+        if loop in _INHERITED_LOOPS:
+            raise WrongLoopError(_FORKED)
         if self.loop is not None and not self.loop.is_closed():
             raise WrongLoopError(
                 "the client belongs to another event loop that is not closed: use one client for "
@@ -256,8 +281,11 @@ class Transport:
         """Start anew in a forked child without touching what it shares with its parent.
 
         Closing the inherited connections would unregister them from the parent's event loop too,
-        so that they are kept, unused, for as long as the child lives.
+        so that they are kept, unused, for as long as the child lives. A caller's connector is left
+        as it is.
         """
+        _cut_off(list(self._sockets))
+        self._sockets.clear()
         for session in self._sessions.values():
             connector = session.connector
             session.detach()
@@ -266,6 +294,8 @@ class Transport:
                 connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _INHERITED.append(connector)
         _INHERITED.append(self._keeper)
+        if self.loop is not None:
+            _INHERITED_LOOPS.add(self.loop)
         self._sessions.clear()
         self._keeper = self.loop = None
 
@@ -283,6 +313,27 @@ class Transport:
                 await keeper.aclose()
         finally:
             self.abandon()  # of what is still open, if its loop is another or this was cancelled
+
+
+_FORKED: Final = (
+    "the event loop was inherited from the parent process, which goes on using what is registered "
+    "with it: run a new event loop in the forked child"
+)
+
+
+def _cut_off(connections: list[socket.socket]) -> None:
+    """Replace a forked child's copies of its parent's connections by dead ends.
+
+    Were the child to run the inherited event loop, that would read the parent's responses, and
+    calls under way would send their requests a second time.
+    """
+    with suppress(OSError):  # no descriptor is free: the child can do nothing else either
+        dead_end, other_end = socket.socketpair()
+        other_end.close()
+        with dead_end:
+            for connection in connections:
+                if connection.fileno() >= 0:
+                    os.dup2(dead_end.fileno(), connection.fileno(), inheritable=False)
 
 
 async def _close_with_the_loop(
@@ -306,6 +357,20 @@ def _join(base_url: str, target: str) -> URL:
     """
     base = URL(base_url, encoded=True)
     return base.with_path(base.raw_path.rstrip("/") + target, encoded=True)
+
+
+def _environment_proxy(url: URL) -> str | None:
+    """Return the proxy that the environment names for such a URL; None: it goes out directly.
+
+    aiohttp would ignore in silence what it cannot use, and what is for all schemes. Raises
+    `ConfigurationError`.
+    """
+    proxies = getproxies()
+    for kind in (url.scheme, "all"):
+        if proxies.get(kind):
+            bypassed = proxy_bypass(url.raw_host or "")
+            return None if bypassed else checked_proxy(f"{kind.upper()}_PROXY", proxies[kind])
+    return None
 
 
 def _json_payload(body: bytes) -> aiohttp.BytesPayload:

@@ -6,8 +6,9 @@ import os
 import warnings
 from collections.abc import Coroutine
 from datetime import datetime
+from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, cast
 
 from openrouter_async import _numbers
 from openrouter_async._omitted import OMITTED, Omitted
@@ -16,10 +17,11 @@ from openrouter_async._settings import (
     DEFAULT_SERVER_URL,
     Settings,
     checked_key,
+    checked_proxy,
     checked_retries,
     checked_seconds,
     checked_url,
-    headers_from,
+    default_headers,
 )
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.secret import Secret
@@ -33,10 +35,33 @@ if TYPE_CHECKING:
     from openrouter_async._operations import Operation
     from openrouter_async._pacing import Throttle
     from openrouter_async._retry import Clock
+    from openrouter_async.api_keys import APIKeys
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
+    from openrouter_async.workspaces import Workspaces
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+class _Resource:
+    """What a class says of an attribute that its instances have: the attribute's class.
+
+    `unittest.mock.create_autospec` looks there. The class is imported only then.
+    """
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module = module
+        self._name = name
+
+    def __get__(self, client: object, owner: type) -> type:
+        if client is None:
+            return cast("type", getattr(import_module(self._module), self._name))
+        raise AttributeError(f"{owner.__name__} was not set up: its __init__ was not called")
+
+
+def resource(module: str, name: str) -> Any:
+    """Declare an attribute of a client's instances, which is of this class."""
+    return _Resource(module, name)
 
 
 class AsyncOpenRouter:
@@ -55,7 +80,14 @@ class AsyncOpenRouter:
     - anything that never left this machine, and 429 after the wait that the service asks for;
     - for list, get, update and delete also lost connections, time-outs, 408, 500, 502-504, 520-529;
     - never a create that may have arrived: that is an `AmbiguousCreateError`.
+
+    A child that was forked has connections of its own, and needs an event loop of its own.
     """
+
+    api_keys: APIKeys = resource("openrouter_async.api_keys", "APIKeys")
+    """The keys of an account."""
+    workspaces: Workspaces = resource("openrouter_async.workspaces", "Workspaces")
+    """The workspaces of an account."""
 
     def __init__(
         self,
@@ -82,18 +114,24 @@ class AsyncOpenRouter:
             api_key: A management key for `api_keys` and `workspaces`, any key for
                 `get_current_key_metadata`; or a function, sync or async, that gives the key and is
                 asked before each attempt. None: the environment's `OPENROUTER_API_KEY`.
-            http_referer: The application's URL, its main identifier for the service.
-            x_open_router_title: The application's display name.
-            x_open_router_categories: Marketplace categories, separated by commas.
+            http_referer: The application's URL, its main identifier for the service. None: the
+                environment's `OPENROUTER_HTTP_REFERER`, else none.
+            x_open_router_title: The application's display name. None: the environment's
+                `OPENROUTER_X_OPEN_ROUTER_TITLE`, else none.
+            x_open_router_categories: Marketplace categories, separated by commas. None: the
+                environment's `OPENROUTER_X_OPEN_ROUTER_CATEGORIES`, else none.
             server_url: The base URL. None: the environment's `OPENROUTER_BASE_URL`, else the
                 service.
             retries: What is repeated and when; None: nothing.
             timeout: Seconds for one attempt, from the moment it has a connection.
             total_timeout: Seconds for a whole call: queue, attempts and waits.
             max_connections: How many attempts may be under way at once; more wait.
-            proxy: An HTTP proxy's URL.
+            proxy: The URL of a proxy, `http://host:port` or `https://host:port`, with a user and
+                password if it wants them; a SOCKS proxy needs a `connector`.
             ssl: A context with the certificates to trust. None: the system's.
-            trust_env: Whether proxies are taken from the environment.
+            trust_env: Whether to use the proxies of the environment (`HTTPS_PROXY`, `HTTP_PROXY`,
+                `ALL_PROXY`, less `NO_PROXY`) where `proxy` is None. A call raises
+                `ConfigurationError` where its proxy cannot be used.
             allow_insecure_http: Allow plain http to other hosts than this machine.
             connector: An aiohttp connector to use; it is not closed with the client. Its idle
                 connections serve creates too, so that a stale one can make a create ambiguous.
@@ -114,10 +152,11 @@ class AsyncOpenRouter:
             x_open_router_title=x_open_router_title,
             x_open_router_categories=x_open_router_categories,
         )
-        url = server_url or os.environ.get("OPENROUTER_BASE_URL") or DEFAULT_SERVER_URL
+        name = "server_url" if server_url else "OPENROUTER_BASE_URL"
+        url = server_url or os.environ.get(name) or DEFAULT_SERVER_URL
         settings = Settings(
-            base_url=checked_url(url, allow_insecure_http=allow_insecure_http),
-            headers=headers_from(options),
+            base_url=checked_url(url, name=name, allow_insecure_http=allow_insecure_http),
+            headers=default_headers(options),
             retries=RetryConfig() if retries is OMITTED else checked_retries(retries),
             timeout=checked_seconds("timeout", timeout),
             total_timeout=checked_seconds("total_timeout", total_timeout),
@@ -132,7 +171,12 @@ class AsyncOpenRouter:
         from openrouter_async._core import Core
         from openrouter_async._transport import Transport
 
-        transport = Transport(proxy=proxy, ssl=ssl, trust_env=trust_env, connector=connector)
+        transport = Transport(
+            proxy=None if proxy is None else checked_proxy("proxy", proxy),
+            ssl=ssl,
+            trust_env=trust_env,
+            connector=connector,
+        )
         core = Core(
             key=key,
             transport=transport,
@@ -243,14 +287,28 @@ class AsyncOpenRouter:
             **options,
         ).finish()
 
-    def with_options(self, **options: Unpack[CallOptions]) -> AsyncOpenRouter:
-        """Give a client with other defaults that shares connections, budget and pause.
+    def with_options(self, **options: Unpack[CallOptions]) -> Self:
+        """Return a client with other defaults that shares connections, budget and pause.
 
-        Closing one closes both.
+        Closing one closes both. It is of the same class; the attributes that a subclass has set are
+        taken over as they are, and its `__init__` is not called.
         """
-        twin = object.__new__(AsyncOpenRouter)
-        twin._set_up(self._core, self._settings.override(options))
+        settings = self._settings.override(options)
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        twin._set_up(self._core, settings)
         return twin
+
+    def __copy__(self) -> Self:
+        """Return what `with_options()` does: a copy shares the connections."""
+        return self.with_options()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return what `with_options()` does: connections cannot be duplicated."""
+        return self.with_options()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client has a key and connections, which cannot be pickled")
 
     async def close(self) -> None:
         """End the calls under way and close all connections, also twice.
@@ -259,10 +317,6 @@ class AsyncOpenRouter:
         create that was sent. Raises `WrongLoopError` where its loop runs in another thread.
         """
         await self._core.close()
-
-    def forget_connections(self) -> None:
-        """Start anew in a forked child; the blocking client calls this by itself."""
-        self._core.transport.forget()
 
     async def __aenter__(self) -> Self:
         self._core.enter()
@@ -290,7 +344,9 @@ class AsyncOpenRouter:
 def key_source(api_key: object) -> Secret | KeySource:
     """Wrap the key before anything can fail, so that no traceback shows it."""
     if api_key is None:
-        return checked_key(Secret(os.environ.get("OPENROUTER_API_KEY", "")))
+        return checked_key(
+            Secret(os.environ.get("OPENROUTER_API_KEY", "")), name="OPENROUTER_API_KEY"
+        )
     if isinstance(api_key, (str, Secret)):
         api_key = Secret(api_key)
         return checked_key(api_key)

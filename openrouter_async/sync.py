@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime
 from ssl import SSLContext
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, Unpack
 from uuid import UUID
 
 from openrouter_async import api_keys, guardrails, paging, workspaces
@@ -24,7 +24,7 @@ from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._options import MAX_WAIT, CallOptions, OnWait, RetryConfig
 from openrouter_async._portal import Portal
 from openrouter_async._safe_keys import wrapped
-from openrouter_async.client import AsyncOpenRouter, key_source
+from openrouter_async.client import AsyncOpenRouter, key_source, resource
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import (
     APIKey,
@@ -60,8 +60,14 @@ class OpenRouter:
     ```
 
     Parameters, results and errors are those of `AsyncOpenRouter`. It works where an event loop
-    already runs, as in a notebook, and after a fork. Ctrl-C cancels the request under way.
+    already runs, as in a notebook, and after a fork. Ctrl-C cancels the request under way. A call
+    that cannot start the client's thread raises `APIConnectionError`.
     """
+
+    api_keys: APIKeys = resource(__name__, "APIKeys")
+    """The keys of an account."""
+    workspaces: Workspaces = resource(__name__, "Workspaces")
+    """The workspaces of an account."""
 
     def __init__(
         self,
@@ -104,7 +110,7 @@ class OpenRouter:
             connector=connector,
             on_attempt=on_attempt,
         )
-        portal = Portal("openrouter_async", on_fork=client.forget_connections)
+        portal = Portal("openrouter_async")
         self._set_up(client, portal)
         self._finalizer = weakref.finalize(self, portal.close, client.close)
 
@@ -150,13 +156,29 @@ class OpenRouter:
             )
         )
 
-    def with_options(self, **options: Unpack[CallOptions]) -> OpenRouter:
-        """Give a client with other defaults that shares connections, budget and pause."""
-        twin = object.__new__(OpenRouter)
-        twin._set_up(self._client.with_options(**options), self._portal)
-        twin._finalizer = self._finalizer
+    def with_options(self, **options: Unpack[CallOptions]) -> Self:
+        """Return a client with other defaults that shares connections, budget and pause.
+
+        Closing one closes both. It is of the same class; the attributes that a subclass has set are
+        taken over as they are, and its `__init__` is not called.
+        """
+        client = self._client.with_options(**options)
+        twin = object.__new__(type(self))
+        vars(twin).update(vars(self))
+        twin._set_up(client, self._portal)
         twin._original = self
         return twin
+
+    def __copy__(self) -> Self:
+        """Return what `with_options()` does: a copy shares thread and connections."""
+        return self.with_options()
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return what `with_options()` does: connections cannot be duplicated."""
+        return self.with_options()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client has a key and connections, which cannot be pickled")
 
     def close(self) -> None:
         """End the calls under way and close all connections, also twice.

@@ -34,7 +34,7 @@ STOREYS = [
         "_replies",
         "_settings",
     ],  # 1, meaning: no I/O
-    ["_deadlines", "_observers", "_retry", "_threads", "_transport"],  # 2, the wire
+    ["_deadlines", "_forks", "_observers", "_retry", "_threads", "_transport"],  # 2, the wire
     ["_call", "_core", "_pacing"],  # 3, one call
     ["_pages", "audit", "bulk", "bulk_changes", "paging", "provisioning"],  # 4, many calls
     [

@@ -40,7 +40,6 @@ ONLY_ASYNC = {
     "call",  # the floor that methods stand on; blocking methods stand on the async ones
     "call_as",  # the same, with another key
     "server_url_for",  # which service an outcomes file belongs to
-    "forget_connections",  # called by the blocking client after a fork
 }
 METHODS = sorted(
     {f"api_keys.{name}" for name in public_methods(ASYNC.api_keys)}

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import pytest
 from support.server import ThreadedServer
 from support.steps import reply, stall_head
 
-from openrouter_async.sandbox import Sandbox
+from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 PRELUDE = """
 import os, sys, signal, threading, time
@@ -21,22 +22,34 @@ client = o.OpenRouter(api_key=os.environ["KEY"], server_url=os.environ["URL"])
 """
 
 
-def start(code: str, env: Mapping[str, str], *flags: str) -> subprocess.Popen[str]:
-    """Run a program in the strictest Python there is."""
-    program = PRELUDE + textwrap.dedent(code)
+def start(code: str, env: Mapping[str, str], before: str = "") -> subprocess.Popen[str]:
+    """Run a program in the strictest Python there is; `before`: ahead of what all have."""
+    program = textwrap.dedent(before) + PRELUDE + textwrap.dedent(code)
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-W", "error", *flags, "-c", program],
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program],
         env={**os.environ, **env},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def run(code: str, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Run a program to its end: exit code, stdout, stderr."""
-    process = start(code, env)
-    out, err = process.communicate(timeout=30)
+def run(
+    code: str,
+    env: Mapping[str, str],
+    *,
+    before: str = "",
+    said: Callable[[], object] | None = None,
+) -> tuple[int, str, str]:
+    """Run a program to its end: exit code, stdout, stderr. After `said` it is told to go on."""
+    process = start(code, env, before)
+    try:
+        if said:
+            said()
+        out, err = process.communicate("go\n", timeout=30)
+    finally:
+        process.kill()
     return process.returncode, out, err
 
 
@@ -174,3 +187,191 @@ def test_the_client_works_after_ctrl_c(env: Mapping[str, str]) -> None:
         server.arrived(1)
         _, out, err = interrupt(process)
         assert (out, err) == ("[]\n", "")
+
+
+HANGS = {
+    "sink": "client.api_keys.provision('a', sink=hang)",
+    "async sink": "client.api_keys.provision('a', sink=hang_async)",
+    "key function": "again(api_key=hang).api_keys.list()",
+    "executor": "again(api_key=hang_in_executor).api_keys.list()",
+    "progress": "client.api_keys.get_many([HASH], progress=hang)",
+    "on_attempt": "again(on_attempt=hang).api_keys.list()",
+    "resolver": "again(server_url='https://any.example').api_keys.list()",
+}
+HANGING = f"""
+HASH = {EXAMPLE_HASH!r}
+import asyncio, socket
+def hang(*_, **__):
+    print("hangs", flush=True)
+    time.sleep(60)
+async def hang_async(*_):
+    hang()
+async def hang_in_executor():
+    await asyncio.to_thread(hang)
+socket.getaddrinfo = hang
+def again(**options):
+    options = {{"api_key": os.environ["KEY"], "server_url": os.environ["URL"], **options}}
+    return o.OpenRouter(**options)
+"""
+
+
+@pytest.mark.parametrize("what", HANGS)
+def test_ctrl_c_ends_a_program_whatever_hangs(
+    what: str, env: Mapping[str, str], tmp_path: Path
+) -> None:
+    """Neither a function of the caller's nor a resolver holds the end of the program back."""
+    process = start(HANGING + HANGS[what], {**env, "XDG_STATE_HOME": str(tmp_path)})
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hangs\n"
+    seconds, _, err = interrupt(process)
+    assert seconds < 5
+    assert "KeyboardInterrupt" in err
+
+
+@pytest.mark.parametrize("what", HANGS)
+def test_a_program_ends_whatever_hangs(what: str, env: Mapping[str, str], tmp_path: Path) -> None:
+    """The same at a normal exit, with the call in a daemon thread."""
+    process = start(
+        f"""{HANGING}
+def call():
+    try:
+        {HANGS[what]}
+    except o.OpenRouterError:
+        pass
+threading.Thread(target=call, daemon=True).start()
+sys.stdin.readline()
+""",
+        {**env, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "hangs\n"
+    began = time.monotonic()
+    _, err = process.communicate("go\n", timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert time.monotonic() - began < 5
+
+
+SHORTAGES = {
+    "files": (
+        """
+        import resource
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = int(os.environ["ROOM"])
+        files = os.dup(0)
+        os.close(files)  # the lowest one that is free
+        def shortage(): resource.setrlimit(resource.RLIMIT_NOFILE, (files + room, hard))
+        def relief(): resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        """,
+        "Too many open files",
+    ),
+    "threads": (
+        """
+        import resource
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        with open("/proc/self/statm") as statm:
+            size = int(statm.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+        def shortage():
+            threading.stack_size(256 * 1024 * 1024)
+            resource.setrlimit(resource.RLIMIT_AS, (size + 64 * 1024 * 1024, hard))
+        def relief():
+            threading.stack_size(0)
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        """,
+        "can't start new thread",
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are not the same elsewhere")
+@pytest.mark.parametrize("room", [0, 1, 2])
+@pytest.mark.parametrize("what", SHORTAGES)
+def test_a_thread_that_cannot_be_started(what: str, room: int, env: Mapping[str, str]) -> None:
+    """An error of ours says so, nothing is left open, and a later call works."""
+    limits, words = SHORTAGES[what]
+    code, out, err = run(
+        f"""
+        {limits}
+        import gc
+        def descriptors(): return sorted(os.listdir("/proc/self/fd"))
+        before = descriptors()
+        for _ in range(3):
+            shortage()
+            try:
+                client.api_keys.list()
+            except o.APIConnectionError as error:
+                print({words!r} in str(error), error.attempts, error.__context__)
+            relief()
+        gc.collect()
+        print(descriptors() == before)
+        print(len(client.api_keys.list().data) > 0)
+        client.close()
+        """,
+        {**env, "ROOM": str(room)},
+    )
+    assert (code, err) == (0, "")
+    assert out == "True 0 None\n" * 3 + "True\nTrue\n"
+
+
+def test_calls_while_python_shuts_down(env: Mapping[str, str]) -> None:
+    """A finalizer that calls a client when no thread would run any more is told so.
+
+    One client was closed at the exit; the other was made after that.
+    """
+    code, out, err = run(
+        """
+        class Late:
+            def __init__(self, *clients):
+                self.clients, self.os, self.error = clients, os, o.ClientClosedError
+            def __del__(self):
+                for each in self.clients:
+                    try:
+                        each.api_keys.list()
+                    except self.error as error:
+                        self.os.write(1, f"{error}\\n".encode())
+        def at_exit():
+            globals()["late"] = Late(client, another())
+        client.api_keys.list()
+        """,
+        env,
+        before="""
+        import atexit
+        atexit.register(lambda: at_exit())  # runs after whatever is registered later
+        def another(): return o.OpenRouter(api_key=os.environ["KEY"], server_url=os.environ["URL"])
+        """,
+    )
+    assert (code, err) == (0, "")
+    assert out == "the client is closed\nPython is shutting down\n"
+
+
+def test_a_loop_that_breaks_fails_every_open_call(env: Mapping[str, str]) -> None:
+    """As where somebody closes all descriptors: open calls fail, the next one has a new loop."""
+    with ThreadedServer(default=stall_head()) as silent:
+        code, out, _ = run(  # stderr has what asyncio says of a broken loop
+            """
+            import asyncio
+            loops, errors = [], []
+            def on_attempt(*_):
+                if not loops:
+                    loops.append(asyncio.get_running_loop())
+                    os.close(loops[0]._selector.fileno())
+            client = o.OpenRouter(
+                os.environ["KEY"], server_url=os.environ["URL"], on_attempt=on_attempt
+            )
+            silent = client.with_options(server_url=os.environ["SILENT"])
+            def stalled():
+                try:
+                    silent.api_keys.list()
+                except o.ClientClosedError as error:
+                    errors.append(str(error))
+            threads = [threading.Thread(target=stalled, daemon=True) for _ in range(2)]
+            for thread in threads: thread.start()
+            sys.stdin.readline()
+            client.api_keys.list()
+            for thread in threads: thread.join(10)
+            print(["event loop failed" in error for error in errors])
+            print(len(client.api_keys.list().data) > 0)
+            """,
+            {**env, "SILENT": silent.api_url},
+            said=lambda: silent.arrived(2),
+        )
+    assert (code, out) == (0, "[True, True]\nTrue\n")

@@ -1,5 +1,6 @@
 """Clients of scripted servers, cut off from this machine's environment and closed at the end."""
 
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from support.server import ScriptedServer
 
 from openrouter_async import AsyncOpenRouter
 
+OPENROUTER = [name for name in os.environ if name.startswith("OPENROUTER_")]
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -17,7 +19,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine has set must not reach a test."""
     proxies = [*PROXIES, *map(str.lower, PROXIES)]
-    for name in ("OPENROUTER_API_KEY", "OPENROUTER_BASE_URL", "NETRC", *proxies):
+    for name in (*OPENROUTER, "NETRC", *proxies):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -8,7 +8,13 @@ from support.clock import FakeClock
 from support.server import ScriptedServer
 from support.steps import reply
 
-from openrouter_async import AsyncOpenRouter, OpenRouterError, RetryConfig
+from openrouter_async import (
+    AsyncOpenRouter,
+    ConfigurationError,
+    OpenRouter,
+    OpenRouterError,
+    RetryConfig,
+)
 
 APP = {
     "http_referer": "https://example.com",
@@ -28,6 +34,62 @@ async def test_no_headers_by_default(client_for: ClientFor) -> None:
     """An application that does not name itself is not named."""
     async with ScriptedServer(default=GET.ok()) as server:
         assert await sent_headers(client_for(server), server) == [None, None, None]
+
+
+VARIABLES = {
+    "http_referer": "OPENROUTER_HTTP_REFERER",
+    "x_open_router_title": "OPENROUTER_X_OPEN_ROUTER_TITLE",
+    "x_open_router_categories": "OPENROUTER_X_OPEN_ROUTER_CATEGORIES",
+}
+
+
+async def test_headers_of_the_environment(
+    client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the official SDK reads is read when the client is made; empty is unset."""
+    async with ScriptedServer(default=GET.ok()) as server:
+        for option, variable in VARIABLES.items():
+            monkeypatch.setenv(variable, APP[option])
+        client = client_for(server)
+        assert await sent_headers(client, server) == list(APP.values())
+        for variable in VARIABLES.values():
+            monkeypatch.setenv(variable, "")
+        assert await sent_headers(client, server) == list(APP.values())
+        assert await sent_headers(client_for(server), server) == [None, None, None]
+
+
+@pytest.mark.parametrize("option", VARIABLES)
+async def test_an_argument_wins_over_the_environment(
+    option: str, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the constructor, in `with_options` and in a call; a bad value beside it does not matter."""
+    async with ScriptedServer(default=GET.ok()) as server:
+        monkeypatch.setenv(VARIABLES[option], "of the environment")
+        at = list(VARIABLES).index(option)
+        client = client_for(server)
+        for each, options in (
+            (client, {option: "mine"}),
+            (client.with_options(**{option: "mine"}), {}),
+        ):
+            assert (await sent_headers(each, server, **options))[at] == "mine"
+        monkeypatch.setenv(VARIABLES[option], "gi3xq\n")
+        each = client_for(server, **{option: "mine"})
+        assert (await sent_headers(each, server))[at] == "mine"
+
+
+@pytest.mark.parametrize(
+    "variable", [*VARIABLES.values(), "OPENROUTER_BASE_URL", "OPENROUTER_API_KEY"]
+)
+@pytest.mark.parametrize("kind", [AsyncOpenRouter, OpenRouter])
+def test_a_bad_variable_is_named(
+    variable: str, kind: type[AsyncOpenRouter | OpenRouter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names what is to be mended, and does not show the value."""
+    monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+    monkeypatch.setenv(variable, "gi3xq\nX: y")
+    with pytest.raises(ConfigurationError, match=f"^{variable} ") as caught:
+        kind()
+    assert "gi3xq" not in str(caught.value)
 
 
 @pytest.mark.parametrize("call", CALLS, ids=str)

@@ -8,7 +8,7 @@ from support.clock import FakeClock
 from support.server import ScriptedServer
 from support.steps import html, reply, reset
 
-from openrouter_async import AmbiguousCreateError, OpenRouterDefaultError
+from openrouter_async import AmbiguousCreateError, ConfigurationError, OpenRouterDefaultError
 
 SERVICE = "http://service.example/api/v1"
 
@@ -76,6 +76,52 @@ async def test_environment_on_request(
         monkeypatch.setenv("http_proxy", proxy.url)
         await GET(client_for(SERVICE, trust_env=True, allow_insecure_http=True))
     assert proxy.requests[0].target == f"{SERVICE}{GET.target}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("http_proxy", "socks5://me:gi3xq-word@127.0.0.1:1080"),
+        ("http_proxy", "127.0.0.1:3128"),
+        ("http_proxy", "http://"),
+        ("all_proxy", "socks5h://127.0.0.1:1080"),
+    ],
+)
+async def test_environment_that_cannot_be_used(
+    variable: str, value: str, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is an error that names the variable; the request does not go out past the proxy."""
+    monkeypatch.setenv(variable, value)
+    async with ScriptedServer(default=GET.ok()) as server:
+        with pytest.raises(ConfigurationError, match=f"^{variable.upper()} must ") as caught:
+            await GET(client_for(server, trust_env=True))
+    assert server.connections == 0
+    assert "gi3xq" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+async def test_environment_of_all_schemes(
+    client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ALL_PROXY` is used where nothing stands for the scheme, with its login."""
+    async with ScriptedServer(default=GET.ok()) as proxy:
+        monkeypatch.setenv("all_proxy", f"http://me:word@127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:1080")  # nobody's for http
+        await GET(client_for(SERVICE, trust_env=True, allow_insecure_http=True))
+    assert proxy.requests[0].target == f"{SERVICE}{GET.target}"
+    assert proxy.requests[0].header("Proxy-Authorization") == "Basic bWU6d29yZA=="
+
+
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9"])
+async def test_no_proxy_and_own_proxy_win(
+    proxy: str | None, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host in `NO_PROXY` is reached directly; `proxy=` wins over the environment."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9" if proxy is None else "socks5://x")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    async with ScriptedServer(default=GET.ok()) as server:
+        await GET(client_for(server, trust_env=True, proxy=proxy and server.url))
+    assert len(server.requests) == 1
 
 
 async def test_netrc_never_replaces_the_key(
