@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
+import tenacity
+
 from openrouter_async._converter import hash_seen_in
 from openrouter_async._deadlines import Deadline
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
@@ -88,12 +90,17 @@ class Call(Generic[In, Out]):
     async def run(self) -> Out:
         """Make the call; raises an `OpenRouterError` that chains nothing."""
         try:
+            return await self._run()
+        except asyncio.CancelledError as interruption:
+            if self._is_create:  # it was cancelled while it waited
+                vars(interruption).setdefault("sent", False)
+            raise
+
+    async def _run(self) -> Out:
+        try:
             result = await self._attempt()
         except AttemptError as failure:
-            failed = failure
-        except asyncio.CancelledError as interruption:
-            self._note_that_nothing_is_sent(interruption)
-            raise
+            failed = failure.with_traceback(None)
         else:
             self._core.budget.give_back()
             return result
@@ -102,11 +109,11 @@ class Call(Generic[In, Out]):
             try:
                 return await self._repeat(failed, wait)
             except AttemptError as failure:
-                failed = failure
-            except asyncio.CancelledError as interruption:
-                self._note_that_nothing_is_sent(interruption)
-                raise
-        raise self._error_for(failed)
+                failed = failure.with_traceback(None)
+        try:
+            raise self._error_for(failed)
+        finally:
+            del failed  # its error's traceback would lead to this frame, and back to the error
 
     async def _attempt(self) -> Out:
         """Make one attempt; raises `AttemptError`."""
@@ -117,18 +124,28 @@ class Call(Generic[In, Out]):
             self._throttle.requests += 1
         self._attempts += 1
         began = self._clock.time()
+        attempt = Attempt()
+        in_doubt = self._is_create
         try:
-            reply = await self._exchange()
-            result = self._read(reply)
-        except AttemptError as failure:
-            error = failure.error
+            try:
+                reply = await self._exchange(attempt)
+                result = self._read(reply)
+            except AttemptError as failure:
+                self._learn_from(failure, began)
+                in_doubt = failure.verdict is Verdict.AMBIGUOUS
+                if self._observed:
+                    outcome = failure.error.status_code or type(failure.error)
+                    await self._report(outcome, began, failure.reply)
+                raise
+            pacer.accepted(began)
             if self._observed:
-                await self._report(error.status_code or type(error), began, failure.reply)
-            self._learn_from(failure, began)
+                await self._report(reply.status, began, reply)
+        except AttemptError:
             raise
-        pacer.accepted(began)
-        if self._observed:
-            await self._report(reply.status, began, reply)
+        except BaseException as interruption:
+            if self._is_create:
+                self._note_whether_sent(interruption, sent=in_doubt and attempt.sent)
+            raise
         return result
 
     async def _await_turn(self) -> None:
@@ -182,11 +199,10 @@ class Call(Generic[In, Out]):
             retry_after=max(pause, 0.0),
         )
 
-    async def _exchange(self) -> Reply:
+    async def _exchange(self, attempt: Attempt) -> Reply:
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
         core, settings = self._core, self._settings
-        attempt = Attempt()
-        deadline = Deadline(core.deadlines, self._time_left())
+        deadline = Deadline(core.deadlines, self._time_left(), attempt)
         try:
             with deadline:
                 async with core.slots:  # only the whole call's time runs while it queues
@@ -203,16 +219,13 @@ class Call(Generic[In, Out]):
                         headers=settings.headers,
                         fresh_connection=self._is_create,
                     )
-        except TimeoutError as error:
+        except TimeoutError:
             if not deadline.expired:  # it is of the caller's own function for the key
-                self._note_whether_sent(error, attempt)
                 raise
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             failure = self._failure(APIConnectionError(str(error)), error.condition)
-        except BaseException as interruption:
-            self._note_whether_sent(interruption, attempt)
-            raise
+            error.__traceback__ = None  # whose frames know the error
         raise failure
 
     def _timed_out(self, *, sent: bool) -> AttemptError:
@@ -263,27 +276,29 @@ class Call(Generic[In, Out]):
 
     async def _repeat(self, first: AttemptError, wait: float) -> Out:
         """Make more attempts, by tenacity, while that is safe; raises the last `AttemptError`."""
-        import tenacity  # costs 20 ms, and most processes never retry
-
-        failed, seconds = first, wait
+        waits = [(first, wait)]
 
         def is_repeated(error: BaseException) -> bool:
-            nonlocal failed, seconds
             if not isinstance(error, AttemptError):
                 return False
+            error.__traceback__ = None  # which leads through tenacity back to the error
             next_wait = self._wait_before_next(error)
-            failed, seconds = error, next_wait or 0.0
+            waits[:] = [] if next_wait is None else [(error, next_wait)]
             return next_wait is not None
 
         async def sleep(_: float) -> None:
-            await self._back_off(failed, seconds)
+            await self._back_off(*waits[0])
 
         await sleep(wait)
-        return await tenacity.AsyncRetrying(
-            sleep=sleep,
-            retry=tenacity.retry_if_exception(is_repeated),
-            reraise=True,
-        )(self._attempt)
+        try:
+            return await tenacity.AsyncRetrying(
+                sleep=sleep,
+                retry=tenacity.retry_if_exception(is_repeated),
+                reraise=True,
+            )(self._attempt)
+        finally:
+            waits.clear()  # tenacity's object is a circle, and knows both functions
+            del first
 
     async def _back_off(self, failure: AttemptError, seconds: float) -> None:
         """Wait before the next attempt; what bulk work waits after a 429 is not its own time."""
@@ -367,31 +382,25 @@ class Call(Generic[In, Out]):
         """Tell the log and the caller's observer of one attempt; never a header or body."""
         seconds = self._clock.time() - began
         name, attempt = self._operation.name, self._attempts
-        _LOG.debug(
-            "%s %s (%s): attempt %d, %s, %.0f ms, request %s",
-            self._request.method, self._request.route, name, attempt,
-            outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
-            request_id(reply, *self._secrets) if reply else None,
-        )  # fmt: skip
+        with suppress(Exception):  # a handler of the caller's must not cost them the answer
+            _LOG.debug(
+                "%s %s (%s): attempt %d, %s, %.0f ms, request %s",
+                self._request.method, self._request.route, name, attempt,
+                outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
+                request_id(reply, *self._secrets) if reply else None,
+            )  # fmt: skip
         await self._core.tell(name, attempt, outcome, seconds)
 
-    def _note_whether_sent(self, interruption: BaseException, attempt: Attempt) -> None:
+    def _note_whether_sent(self, interruption: BaseException, *, sent: bool) -> None:
         """Let whoever keeps a journal of a create know whether there can be a key."""
-        if self._is_create:
-            vars(interruption)["sent"] = attempt.sent
-            if attempt.sent:
-                self._warn_of_lost_create(interruption)
-
-    def _note_that_nothing_is_sent(self, interruption: BaseException) -> None:
-        """Say so of a create that was interrupted while it waited; a refused one is repeated."""
-        if self._is_create:
-            vars(interruption).setdefault("sent", False)
-
-    def _warn_of_lost_create(self, interruption: BaseException) -> None:
+        vars(interruption)["sent"] = sent
+        if not sent:
+            return
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         note = f"a create was interrupted at {moment} and may have made a key"
         interruption.add_note(f"{note} named {cast('CreateKeys', self._given).name!r}")
-        _LOG.warning("%s", note)
+        with suppress(Exception):  # a handler of the caller's must not replace the interruption
+            _LOG.warning("%s", note)
 
 
 _CUT_SHORT: Final = {Condition.REFUSED, Condition.NO_ANSWER, Condition.TRUNCATED}

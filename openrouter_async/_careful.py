@@ -187,8 +187,8 @@ def structure(type_: type[T], document: Any) -> T:
     try:
         return _CONVERTER.structure(document, type_)
     except Exception as error:  # noqa: BLE001  # whatever cattrs raises is a mismatch
-        problem = ResponseValidationError(_summary(_explain(error)))
-    raise problem
+        problems = _summary(_explain(error))
+    raise ResponseValidationError(problems)
 
 
 _MOST_PROBLEMS: Final = 3

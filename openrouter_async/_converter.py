@@ -122,17 +122,19 @@ def _created(body: bytes) -> CreateKeysResponse:
 
     The key stands beside `data`; one guide of the service has it inside, so both are read.
     """
-    whole = _fast(_Created, body)
-    if whole is not None and whole.key:
-        return CreateKeysResponse(data=whole.data, key=whole.key)
     document: Any = None
     record: APIKey | None = None
     problem: ResponseValidationError | None = None
     try:
+        whole = _fast(_Created, body)
+        if whole is not None and whole.key:
+            return CreateKeysResponse(data=whole.data, key=whole.key)
         document = parse_json(body)
         record = structure(_CreatedRecord, document).data
     except ResponseValidationError as error:
         problem = error.with_traceback(None)
+    except Exception as error:  # noqa: BLE001  # no memory, or an import that failed
+        problem = ResponseValidationError(f"the answer cannot be read: {type(error).__name__}")
     outer = as_object(document)
     candidates = [outer.get("key"), as_object(outer.get("data")).get("key")]
     key = next((key for key in candidates if isinstance(key, str) and key), None)
@@ -140,7 +142,8 @@ def _created(body: bytes) -> CreateKeysResponse:
         rescued = found[1].decode()
         key = rescued if document is None or looks_like_key(rescued) else None
     if key is None:
-        raise problem or ResponseValidationError("answer.key: missing")
+        why = problem.message if problem else "answer.key: missing"
+        raise ResponseValidationError(why)
     return CreateKeysResponse(data=record, key=key, problem=problem)
 
 

@@ -2,6 +2,10 @@
 
 Calls end long before their limits, as a rule. So the timer is set for the earliest limit, and
 when it fires for the next one, which happens once in some seconds however many calls there are.
+
+A loop that was busy, or a process that was stopped, finds its timers and its sockets ready in the
+same round, and the answer may lie in the socket's buffer. So a block that waits for an answer gets
+some more rounds of the loop, without any waiting, before it is ended.
 """
 
 from __future__ import annotations
@@ -10,7 +14,21 @@ import asyncio
 import math
 from contextvars import Context
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
+
+_LAST_ROUNDS: Final = 100
+"""Rounds of the loop that read what has arrived, 256 KiB each at most; all of them cost 1 ms."""
+_FEWEST_ROUNDS: Final = 5
+"""Those that are granted however long they take: a page is read in three."""
+_LAST_SECONDS: Final = 0.1
+"""What the rounds may take in all, beyond the fewest."""
+
+
+class Sendable(Protocol):
+    """What a deadline must know of the request whose answer its block waits for."""
+
+    sent: bool
+    """Whether it may have left, so that an answer may have come."""
 
 
 class Deadlines:
@@ -45,9 +63,32 @@ class Deadlines:
     def _expire_the_due(self) -> None:
         now = max(self.due, self.time())  # a loop may wake up a little too early
         self.due, self._timer = math.inf, None
-        self._expire([deadline for deadline in self.watched if deadline.when <= now])
-        if self.watched:
-            self.wake_at(min(deadline.when for deadline in self.watched))
+        due = [deadline for deadline in self.watched if deadline.when <= now]
+        reading = [deadline for deadline in due if deadline.awaits_answer]
+        self._expire([deadline for deadline in due if not deadline.awaits_answer])
+        if reading:
+            for deadline in reading:
+                deadline.when = math.inf
+            self._grant_rounds(reading, _LAST_ROUNDS, now + _LAST_SECONDS)
+        self._wake_for_the_next()
+
+    def _wake_for_the_next(self) -> None:
+        earliest = min((deadline.when for deadline in self.watched), default=math.inf)
+        if earliest < self.due:
+            self.wake_at(earliest)
+
+    def _grant_rounds(self, deadlines: list[Deadline], rounds: int, until: float) -> None:
+        """Expire these after so many more rounds of the loop, unless their blocks end by then."""
+        under_way = [deadline for deadline in deadlines if deadline in self.watched]
+        used = _LAST_ROUNDS - rounds
+        if not under_way:
+            return
+        if rounds and (used < _FEWEST_ROUNDS or self.time() < until):
+            self._loop.call_soon(
+                self._grant_rounds, under_way, rounds - 1, until, context=Context()
+            )
+        else:
+            self._expire(under_way)
 
     def _expire(self, deadlines: list[Deadline]) -> None:
         self.watched.difference_update(deadlines)
@@ -58,18 +99,27 @@ class Deadlines:
 class Deadline:
     """The limit of what runs in a `with` block, as by `asyncio.timeout`: raises `TimeoutError`."""
 
-    __slots__ = ("_all", "_cancelled_before", "expired", "task", "when")
+    __slots__ = ("_all", "_cancelled_before", "_request", "expired", "task", "when")
 
     task: asyncio.Task[object]
     """The one that is in the block."""
     _cancelled_before: int
 
-    def __init__(self, deadlines: Deadlines, seconds: float) -> None:
+    def __init__(
+        self, deadlines: Deadlines, seconds: float, request: Sendable | None = None
+    ) -> None:
+        """Prepare a limit of so many seconds for a block that may send `request`."""
         self._all = deadlines
+        self._request = request
         self.expired = False
         """Whether it was this that ended the block."""
         self.when = deadlines.time() + seconds
         """When it expires, on the loop's clock."""
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the block has sent its request."""
+        return self._request is not None and self._request.sent
 
     def shorten(self, seconds: float) -> None:
         """Let it expire in so many seconds, if that is sooner."""

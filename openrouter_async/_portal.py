@@ -155,7 +155,7 @@ class _LoopThread(threading.Thread):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a call takes no notice of having been cancelled, so that the end would not come."""
+        """Whether a call ignores its cancellation, so that the loop would never end."""
         return any(call.given_up for call in list(self.calls))
 
     def end(self, goodbye: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -6,8 +6,9 @@ import math
 import re
 from collections.abc import Container, Mapping
 from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -45,8 +46,10 @@ class Reply:
     """The connection broke before the body's end."""
     too_large: bool = False
     """The body is longer than was read."""
+    miscoded: str | None = attrs.field(default=None, repr=False)
+    """What the answer says that its body's coding is, where it cannot be read as that."""
     received_at: float
-    """Seconds since 1970, for a `Retry-After` that is a date."""
+    """Seconds since 1970, for a `Retry-After` that is a date where the answer has no `Date`."""
 
 
 def interpret(
@@ -62,20 +65,36 @@ def interpret(
     if reply.too_large:
         raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
     problem = ""
-    asked = request.in_path if request is not None else {}
     try:
         if reply.body or not reply.truncated:  # a body that was lost is not an empty one
-            response: Any = _converter.decode(operation.returns, reply.body)
-            for name in operation.echoed:
-                if name in asked and getattr(response.data, name) != asked[name]:
-                    problem = f"answer.data.{name}: not the one that was asked for"
-            if not problem:
-                return cast("Out", response)
+            response = _converter.decode(operation.returns, reply.body)
+            mixed_up = _mixed_up(operation, response, request)
+            if mixed_up is None:
+                return response
+            problem = f"answer.data.{mixed_up}: not the one that was asked for"
     except ResponseValidationError as error:
         problem = error.message
+        error.__traceback__ = None  # whose frames have the body, and the error
+    except Exception as error:  # noqa: BLE001  # no memory, or an import that failed
+        problem = f"the answer cannot be read: {type(error).__name__}"
     if is_cut(reply):
         problem = "the answer ends too early"
+    elif reply.miscoded is not None:
+        claimed = (_text(reply.miscoded, *known) or "")[:_LONGEST_CODING]
+        problem = f"the answer cannot be read as the Content-Encoding that it claims: {claimed}"
     raise _unreadable(ResponseValidationError(problem), reply, *known)
+
+
+def _mixed_up(operation: Operation[Any, Any], response: Any, request: Request | None) -> str | None:
+    """Return the field in which the answer is about something else than was asked for."""
+    if request is not None:
+        for name in operation.echoed:
+            if getattr(response.data, name) != request.in_path.get(name, ...):
+                return name
+    return None
+
+
+_LONGEST_CODING: Final = 40
 
 
 def is_cut(reply: Reply) -> bool:
@@ -83,7 +102,9 @@ def is_cut(reply: Reply) -> bool:
 
     Where the service announces too short a length, only the JSON tells.
     """
-    return not reply.too_large and (reply.truncated or _is_cut_json(reply.body))
+    if reply.too_large or reply.miscoded is not None:
+        return False
+    return reply.truncated or _is_cut_json(reply.body)
 
 
 def _is_cut_json(body: bytes) -> bool:
@@ -176,7 +197,7 @@ def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
         },
         "request_id": request_id(reply, *known),
         "retry_after": retry_after(reply),
-        "body": _shown_body(reply.body, *known)[:_LONGEST_BODY],
+        "body": _shown_body(reply.body[: 4 * _LONGEST_BODY], *known)[:_LONGEST_BODY],
     }
 
 
@@ -228,13 +249,22 @@ def retry_after(reply: Reply) -> float | None:
     seconds = _SECONDS.fullmatch(value)
     if seconds:
         return float(seconds[1])
-    if len(value) > _LONGEST_DATE:
+    moment = _seconds_of(value)
+    if moment is None:
         return None
-    from email.utils import parsedate_to_datetime  # rarely needed, and slow to load
+    # By the service's own clock, since this machine's may be wrong.
+    now = _seconds_of(reply.headers.get("Date", ""))
+    wait = moment - (reply.received_at if now is None else now)
+    return max(wait, 0.0) if math.isfinite(wait) else None
 
+
+def _seconds_of(date: str) -> float | None:
+    """Read an HTTP date as seconds since 1970; None where it is none."""
+    if len(date) > _LONGEST_DATE:
+        return None
     try:
-        moment = parsedate_to_datetime(value)
-        wait = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - reply.received_at
+        moment = parsedate_to_datetime(date)
+        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return max(wait, 0.0) if math.isfinite(wait) else None
+    return seconds if math.isfinite(seconds) else None

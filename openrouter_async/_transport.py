@@ -7,26 +7,34 @@ retry table's words, and whether the request may have reached the service.
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import platform
+import re
 import socket
+import sys
 import time
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import suppress
+from functools import partial
 from ssl import SSLContext, SSLError
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp import hdrs
+from aiohttp.abc import AbstractResolver, ResolveResult
+from multidict import CIMultiDict
 from yarl import URL
 
+from openrouter_async._codings import unpack
 from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
 from openrouter_async._replies import Reply
 from openrouter_async._retry import Condition, SendError
 from openrouter_async._settings import checked_proxy
+from openrouter_async._threads import run_in_daemon_thread
 from openrouter_async._version import __version__
 from openrouter_async.errors import ConfigurationError, WrongLoopError
 from openrouter_async.secret import Secret
@@ -35,6 +43,10 @@ MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes of a decoded 2XX answer that are read at most; a page of keys is about 70 kB."""
 MAX_ERROR_BODY: Final = 64 * 1024
 """Bytes of any other answer that are read at most."""
+_MAX_FIELD: Final = 16 * 1024
+"""Bytes of one header of an answer, name and value, and of its status line; twice aiohttp's."""
+_MAX_FIELDS: Final = 256
+"""Headers of an answer; twice aiohttp's."""
 _FIRST_ERROR: Final = 300
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
 _USER_AGENT: Final = (
@@ -58,10 +70,12 @@ NO_KEY: Final = Secret("")
 class Attempt:
     """One request that may leave once, with the key that it goes out with."""
 
-    __slots__ = ("key", "sent")
+    __slots__ = ("key", "proxy_login", "sent")
 
     def __init__(self) -> None:
         self.key = NO_KEY
+        self.proxy_login = NO_KEY
+        """The value of `Proxy-Authorization`; empty: there is none."""
         self.sent = False
         """Whether the request may have reached the service."""
 
@@ -71,14 +85,17 @@ class Attempt:
         """Belong to the request that aiohttp makes of it: this is a client middleware."""
         if isinstance(request, _Request):
             request.attempt = self
+            if request.proxy is not None and request.is_ssl() and self.proxy_login.reveal():
+                login = {hdrs.PROXY_AUTHORIZATION: self.proxy_login.reveal()}
+                request.proxy_headers = CIMultiDict(login)  # for CONNECT
         return handler(request)
 
 
 class _Request(aiohttp.ClientRequest):
     """A request that tells its attempt when it begins to leave.
 
-    It sets the Authorization header only then: `request()` copies the headers that it is given
-    into locals, which a traceback with locals would show.
+    It sets the headers with credentials only then: `request()` copies those that it is given into
+    locals, which a traceback with locals would show.
     """
 
     attempt: Attempt
@@ -91,6 +108,8 @@ class _Request(aiohttp.ClientRequest):
             raise SendError(Condition.REFUSED, f"{_place(self.url)} sent what nobody asked for")
         self.attempt.sent = True
         self.headers[hdrs.AUTHORIZATION] = f"Bearer {self.attempt.key.reveal()}"
+        if self.proxy is not None and not self.is_ssl() and self.attempt.proxy_login.reveal():
+            self.headers[hdrs.PROXY_AUTHORIZATION] = self.attempt.proxy_login.reveal()
         return await super().send(conn)
 
 
@@ -102,23 +121,33 @@ class _Response(aiohttp.ClientResponse):
 
 
 def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
-    """Say what an exception of aiohttp means, in words without anything of the request."""
+    """Say what an exception of aiohttp means, in words without anything of the request.
+
+    A caller's connector or resolver may raise anything, of which only the class is named.
+    """
     place = _place(url)
     if not sent:
-        return _explain_not_sent(error, place)
-    if isinstance(error, aiohttp.ClientResponseError):
-        return SendError(Condition.MALFORMED, f"{place} did not answer in HTTP")
-    return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
+        return _explain_not_sent(error, url, place)
+    if not isinstance(error, aiohttp.ClientResponseError):
+        return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
+    if error.message.startswith(_HEAD_TOO_LARGE):
+        bounds = f"{_MAX_FIELDS} headers of {_MAX_FIELD // 1024} KiB each"
+        return SendError(Condition.MALFORMED, f"{place} sent more than {bounds}")
+    return SendError(Condition.MALFORMED, f"{place} did not answer in HTTP")
+
+
+_HEAD_TOO_LARGE: Final = ("Got more than", "400, message:\n  Too many headers", "Too many headers")
+"""How aiohttp begins what it says of a head beyond the bounds."""
 
 
 def _place(url: URL) -> str:
     return f"{url.host}:{url.port}"
 
 
-def _explain_not_sent(error: Exception, place: str) -> SendError:  # noqa: PLR0911  # a row a kind
+def _explain_not_sent(error: Exception, url: URL, place: str) -> SendError:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return SendError(Condition.UNKNOWN_HOST, f"unknown host {error.host}")
+            return _explain_lookup(error, getattr(error, "host", url.host))
         case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | SSLError():
             reason = _tls_reason(error)
             return SendError(Condition.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
@@ -129,21 +158,136 @@ def _explain_not_sent(error: Exception, place: str) -> SendError:  # noqa: PLR09
             return SendError(Condition.UNTRUSTED, "the proxy did not answer in HTTP")
         case aiohttp.ClientProxyConnectionError():
             return SendError(Condition.REFUSED, "cannot connect to the proxy")
-        case aiohttp.ClientConnectorError():
-            number = error.os_error.errno
-            reason = os.strerror(number) if number else type(error.os_error).__name__
-            return SendError(Condition.REFUSED, f"cannot connect to {place}: {reason}")
         case _:
-            return SendError(Condition.REFUSED, f"cannot connect to {place}")
+            reason = _reason(getattr(error, "os_error", error))
+            return SendError(Condition.REFUSED, f"cannot connect to {place}{reason}")
 
 
 _SERVER_FAILED: Final = 500
+
+
+def _explain_lookup(error: aiohttp.ClientConnectorDNSError, host: object) -> SendError:
+    """Tell a name that does not exist from a resolver that has trouble and may get over it."""
+    cause = getattr(error, "os_error", None)
+    number = getattr(cause, "errno", None)
+    known = number in _NO_SUCH_HOST if isinstance(cause, socket.gaierror) else number is None
+    if known:
+        return SendError(Condition.UNKNOWN_HOST, f"unknown host {host}")
+    return SendError(Condition.REFUSED, f"cannot look up {host}{_reason(cause)}")
+
+
+_NO_SUCH_HOST: Final = frozenset(
+    getattr(socket, name, None)
+    for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY", "EAI_FAMILY", "EAI_FAIL")
+)
+
+
+def _reason(error: object) -> str:
+    """Say why, in the system's words; of an exception of the caller's, only the class is named."""
+    if isinstance(error, socket.gaierror):
+        return ": the resolver failed for now"
+    number = error.errno if isinstance(error, OSError) else None
+    numbers = [number] if isinstance(number, int) and 0 < number < _NO_ERRNO else []
+    if type(error) is OSError and not numbers:  # several addresses, each with an error
+        numbers = [int(number) for number in _ERRNO.findall(str(error))]
+    reasons = list(dict.fromkeys(os.strerror(number) for number in numbers))
+    if not reasons and not isinstance(error, aiohttp.ClientError):
+        reasons = [type(error).__name__]
+    return f": {', '.join(reasons)}" if reasons else ""
+
+
+_NO_ERRNO: Final = 100_000
+_ERRNO: Final = re.compile(r"\[Errno ([0-9]{1,5})\]")
 
 
 def _tls_reason(error: Exception) -> str:
     cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", error)
     words = getattr(cause, "verify_message", None) or getattr(cause, "reason", None)
     return f": {words}" if isinstance(words, str) else ""
+
+
+def _let_go(error: BaseException) -> None:
+    """Drop what an exception keeps alive: aiohttp stores some, and their frames have bodies."""
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and link.__traceback__ is not None:
+            link.__traceback__ = None
+            waiting += [link.__cause__, link.__context__]
+
+
+class _Resolver(AbstractResolver):
+    """Looks names up in daemon threads, so that a resolver that hangs does not hold an exit back.
+
+    aiohttp's own would use asyncio's executor, whose threads Python waits for.
+    """
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return the addresses of a host; raises `OSError`."""
+        work = partial(_look_up, host, port, family)
+        return await run_in_daemon_thread(work, name="openrouter-resolver")
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing open."""
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    # Windows without a network would not find localhost otherwise.
+    offline = sys.platform == "win32" and host.rstrip(".").casefold() == "localhost"
+    flags = 0 if offline else socket.AI_ADDRCONFIG
+    return [
+        ResolveResult(
+            hostname=host,
+            # The numeric address; for a link-local one with its scope.
+            host=socket.getnameinfo(address, _NUMERIC)[0] if scope else str(address[0]),
+            port=port,
+            family=kind,
+            proto=protocol,
+            flags=_NUMERIC,
+        )
+        for kind, _, protocol, _, address in socket.getaddrinfo(
+            host, port, family, socket.SOCK_STREAM, flags=flags
+        )
+        for scope in [address[3] if len(address) > 3 else 0]
+    ]
+
+
+_NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+
+class _Proxy(NamedTuple):
+    """Where a proxy is, and who we are to it; no repr shows the latter."""
+
+    url: URL | None = None
+    login: Secret = NO_KEY
+    """The value of `Proxy-Authorization`; empty: there is none."""
+
+
+def _proxy_at(address: str) -> _Proxy:
+    """Split a proxy's checked URL into its place and the login in it."""
+    url = URL(address)
+    del address  # a traceback with locals would show it
+    if url.user is None and url.password is None:
+        return _Proxy(url)
+    login = base64.b64encode(f"{url.user or ''}:{url.password or ''}".encode())
+    return _Proxy(url.with_user(None), Secret(f"Basic {login.decode()}"))
+
+
+def _environment_proxy(url: URL) -> _Proxy:
+    """Return the proxy that the environment names for such a URL.
+
+    aiohttp would ignore in silence what it cannot use, and what is for all schemes. Raises
+    `ConfigurationError`.
+    """
+    proxies = getproxies()
+    for kind in (url.scheme, "all"):
+        if proxies.get(kind):
+            if proxy_bypass(url.raw_host or ""):
+                break
+            return _proxy_at(checked_proxy(f"{kind.upper()}_PROXY", proxies[kind]))
+    return _Proxy()
 
 
 class Transport:
@@ -159,7 +303,7 @@ class Transport:
     ) -> None:
         if ssl is not None and not isinstance(ssl, SSLContext):
             raise ConfigurationError("ssl must be an ssl.SSLContext")
-        self._proxy = proxy
+        self._proxy = _Proxy() if proxy is None else _proxy_at(checked_proxy("proxy", proxy))
         self._ssl = ssl
         self._trust_env = trust_env
         self._connector = connector
@@ -189,10 +333,11 @@ class Transport:
             raise SendError(Condition.REFUSED, "the client is closed")
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
-        proxy = self._proxy
-        if proxy is None and self._trust_env:
-            proxy = _environment_proxy(url)
         try:
+            proxy = self._proxy
+            if proxy.url is None and self._trust_env:
+                proxy = _environment_proxy(url)
+            attempt.proxy_login = proxy.login
             response = await session.request(
                 request.method,
                 url,
@@ -200,14 +345,17 @@ class Transport:
                 data=None if request.body is None else _json_payload(request.body),
                 allow_redirects=False,
                 middlewares=(attempt,),
-                proxy=proxy,
+                proxy=proxy.url,
             )
             try:
                 return await _read(response)
             finally:
                 response.release()
-        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
+        except SendError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a caller's connector may raise anything
             failure = _explain(error, url, sent=attempt.sent)
+            _let_go(error)
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -226,7 +374,11 @@ class Transport:
 
     def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
         connector = self._connector or aiohttp.TCPConnector(
-            limit=0, force_close=fresh, ssl=self._ssl or True, socket_factory=self._new_socket
+            limit=0,
+            force_close=fresh,
+            ssl=self._ssl or True,
+            socket_factory=self._new_socket,
+            resolver=_Resolver(),
         )
         session = aiohttp.ClientSession(
             connector=connector,
@@ -237,6 +389,10 @@ class Transport:
             request_class=_Request,
             response_class=_Response,
             timeout=_NO_TIMEOUT,
+            auto_decompress=False,  # aiohttp takes a wrong label for a broken connection
+            max_line_size=_MAX_FIELD,
+            max_field_size=_MAX_FIELD,
+            max_headers=_MAX_FIELDS,
         )
         # Otherwise aiohttp repeats a GET or DELETE once when a connection breaks.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
@@ -359,20 +515,6 @@ def _join(base_url: str, target: str) -> URL:
     return base.with_path(base.raw_path.rstrip("/") + target, encoded=True)
 
 
-def _environment_proxy(url: URL) -> str | None:
-    """Return the proxy that the environment names for such a URL; None: it goes out directly.
-
-    aiohttp would ignore in silence what it cannot use, and what is for all schemes. Raises
-    `ConfigurationError`.
-    """
-    proxies = getproxies()
-    for kind in (url.scheme, "all"):
-        if proxies.get(kind):
-            bypassed = proxy_bypass(url.raw_host or "")
-            return None if bypassed else checked_proxy(f"{kind.upper()}_PROXY", proxies[kind])
-    return None
-
-
 def _json_payload(body: bytes) -> aiohttp.BytesPayload:
     return aiohttp.BytesPayload(body, content_type="application/json")
 
@@ -404,9 +546,10 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
     try:
         while body.size <= bound and body.add(await response.content.readany()):
             pass
-    except (aiohttp.ClientError, OSError):
+    except Exception as error:  # noqa: BLE001  # whatever broke it, what has arrived counts
         truncated = True
-    return Reply(
+        _let_go(error)
+    reply = Reply(
         status=response.status,
         headers=response.headers,
         body=body.whole()[:bound],
@@ -414,3 +557,16 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
         too_large=body.size > bound,
         received_at=time.time(),
     )
+    claimed = response.headers.get(hdrs.CONTENT_ENCODING)
+    if claimed and not reply.too_large:
+        _unpack(reply, claimed, bound)
+    return reply
+
+
+def _unpack(reply: Reply, claimed: str, bound: int) -> None:
+    """Undo the coding of an answer's body."""
+    unpacked = unpack(reply.body, claimed, bound)
+    reply.body = unpacked.body[:bound]
+    reply.too_large = len(unpacked.body) > bound
+    reply.truncated = reply.truncated or unpacked.cut
+    reply.miscoded = claimed if unpacked.wrong and not reply.truncated else None

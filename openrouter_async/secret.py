@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
+import string
 from typing import ClassVar, Final, NoReturn, SupportsIndex
 
 MASK: Final = "***"
@@ -66,8 +67,33 @@ def scrub(text: str, *known: Secret) -> str:
     """Replace everything in `text` that looks like a key, and every `known` secret, by the mask."""
     for secret in known:
         if secret.reveal():
-            text = text.replace(secret.reveal(), MASK)
+            text = _without_pieces(text.replace(secret.reveal(), MASK), secret)
     return _LOOKS_LIKE_KEY.sub(MASK, text)
+
+
+_TELLING: Final = 12
+"""So many characters of a key in a row are masked, wherever they stand and in any case."""
+_SAMPLE: Final = 6
+"""Every 12 characters of a key have 6 whole ones of those that begin at a multiple of 6."""
+_IN_LOWER_CASE: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_PUBLIC_PREFIX: Final = re.compile(r"\Ask-or-(v[0-9]+-)?")
+
+
+def _without_pieces(text: str, secret: Secret) -> str:
+    """Mask pieces of a secret in a text, such as its digits without the prefix all keys have."""
+    private = _PUBLIC_PREFIX.sub("", secret.reveal(), count=1).translate(_IN_LOWER_CASE)
+    lowered = text.translate(_IN_LOWER_CASE)
+    samples = (private[at : at + _SAMPLE] for at in range(0, len(private) - _SAMPLE + 1, _SAMPLE))
+    if len(private) < _TELLING or not any(sample in lowered for sample in samples):
+        return text
+    pieces = {private[at : at + _TELLING] for at in range(len(private) - _TELLING + 1)}
+    masked, shown_to = "", 0
+    for start in range(len(lowered) - _TELLING + 1):
+        if lowered[start : start + _TELLING] in pieces:
+            if start > shown_to or not shown_to:
+                masked += text[shown_to:start] + MASK
+            shown_to = max(shown_to, start + _TELLING)
+    return masked + text[shown_to:]
 
 
 def looks_like_key(text: str) -> bool:

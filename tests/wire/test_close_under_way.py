@@ -4,8 +4,9 @@ import asyncio
 import contextvars
 import gc
 import socket
+import threading
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -39,6 +40,23 @@ async def forever(*_: Any, **__: Any) -> Any:
     await asyncio.sleep(3600)
 
 
+class Asleep(threading.Event):
+    """What blocks a thread until the test is over."""
+
+    def wait(self, *_: Any, **__: Any) -> Any:
+        """Stand in for a resolver that hangs, and then knows nothing."""
+        super().wait(60)
+        raise socket.gaierror(socket.EAI_NONAME, "woken up")
+
+
+@pytest.fixture
+def asleep() -> Iterator[Asleep]:
+    """Hangs until the test is over."""
+    asleep = Asleep()
+    yield asleep
+    asleep.set()
+
+
 @pytest.fixture
 async def connector() -> AsyncIterator[aiohttp.TCPConnector]:
     """A connector of the caller's own."""
@@ -60,11 +78,14 @@ async def closed_during(client: AsyncOpenRouter, call: Callable[..., Awaitable[A
 @pytest.mark.parametrize("step", ["getaddrinfo", "sock_connect"])
 @pytest.mark.parametrize("call", [GET, CREATE], ids=str)
 async def test_while_it_connects(
-    step: str, call: Any, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+    step: str, call: Any, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch, asleep: Asleep
 ) -> None:
     """Nothing was sent, so that nothing is ambiguous, and nobody was cancelled."""
     async with ScriptedServer(default=call.ok()) as server:
-        monkeypatch.setattr(asyncio.get_running_loop(), step, forever)
+        if step == "getaddrinfo":
+            monkeypatch.setattr(socket, step, asleep.wait)
+        else:
+            monkeypatch.setattr(asyncio.get_running_loop(), step, forever)
         client = client_for(server.api_url.replace("127.0.0.1", "localhost"))
         error = await closed_during(client, call)
     assert server.requests == []
@@ -80,9 +101,11 @@ async def test_while_tls_is_set_up(call: Any, client_for: ClientFor) -> None:
     assert error.operation == call.operation
 
 
-async def test_in_a_group_of_tasks(client_for: ClientFor, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_in_a_group_of_tasks(
+    client_for: ClientFor, monkeypatch: pytest.MonkeyPatch, asleep: Asleep
+) -> None:
     """The group fails: a call that seems cancelled would be dropped without a word."""
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", forever)
+    monkeypatch.setattr(socket, "getaddrinfo", asleep.wait)
     client = client_for("http://localhost:9/api/v1")
 
     async def work() -> None:

@@ -120,7 +120,7 @@ PROXY_SAYS_NO: list[tuple[Step, int, str]] = [
     (reply(407), 1, "the proxy refused to connect (status 407)"),
     (reply(403), 1, "the proxy refused to connect (status 403)"),
     (reply(502), 3, "the proxy refused to connect (status 502)"),
-    (reset(), 3, "cannot connect to service.example:443"),
+    (reset(), 3, "cannot connect to service.example:443: Connection reset by peer"),
     (raw(b""), 3, "cannot connect to service.example:443"),
     (raw(b"nonsense\r\n\r\n"), 1, "the proxy did not answer in HTTP"),
 ]

@@ -108,7 +108,7 @@ ROWS = [
     Row(raw(b"<html>hello</html>"), APIConnectionError, 1),
     Row(raw(b"HTTP/1.1 two hundred\r\n\r\n"), APIConnectionError, 1),
     Row(raw(CHUNKED + b"nonsense\r\n"), APIConnectionError, 1),
-    Row(reply(headers={"X-Long": "9" * 10_000}), APIConnectionError, 1),
+    Row(reply(headers={"X-Long": "9" * 20_000}), APIConnectionError, 1),
     Row(html(200, "<html>Sign in</html>"), ResponseValidationError, 1),
 ]
 
