@@ -28,6 +28,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
+from openrouter_async._circles import let_go
 from openrouter_async._codings import unpack
 from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
@@ -206,16 +207,6 @@ def _tls_reason(error: Exception) -> str:
     return f": {words}" if isinstance(words, str) else ""
 
 
-def _let_go(error: BaseException) -> None:
-    """Drop what an exception keeps alive: aiohttp stores some, and their frames have bodies."""
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is not None and link.__traceback__ is not None:
-            link.__traceback__ = None
-            waiting += [link.__cause__, link.__context__]
-
-
 class _Resolver(AbstractResolver):
     """Looks names up in daemon threads, so that a resolver that hangs does not hold an exit back.
 
@@ -355,7 +346,7 @@ class Transport:
             raise
         except Exception as error:  # noqa: BLE001  # a caller's connector may raise anything
             failure = _explain(error, url, sent=attempt.sent)
-            _let_go(error)
+            let_go(error)
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -548,7 +539,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
             pass
     except Exception as error:  # noqa: BLE001  # whatever broke it, what has arrived counts
         truncated = True
-        _let_go(error)
+        let_go(error)
     reply = Reply(
         status=response.status,
         headers=response.headers,

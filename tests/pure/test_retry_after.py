@@ -154,3 +154,21 @@ def test_anything(value: str, milliseconds: str, now: float) -> None:
     answer.received_at = now
     seconds = retry_after(answer)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0.0)
+
+
+@pytest.mark.parametrize("wrong_by", [-86_400.0, -90.0, 90.0, 86_400.0])
+@pytest.mark.parametrize(
+    "date", ["Fri, 21 Nov 2025 00:00:10 GMT", "Friday, 21-Nov-25 00:00:10 GMT"]
+)
+def test_the_answers_own_clock(date: str, wrong_by: float) -> None:
+    """A date is read by the answer's `Date`, since this machine's clock may be wrong."""
+    answer = reply(429, Retry_After=date, Date="Fri, 21 Nov 2025 00:00:00 GMT")
+    answer.received_at = NOW + wrong_by
+    assert retry_after(answer) == 10.0
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 21 Nov 2025 25:00:00 GMT", "9" * 9999])
+def test_a_date_that_is_none(date: str) -> None:
+    """Then this machine's clock is all there is."""
+    answer = reply(429, Retry_After="Fri, 21 Nov 2025 00:00:10 GMT", Date=date)
+    assert retry_after(answer) == 10.0

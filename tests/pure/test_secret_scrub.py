@@ -88,3 +88,25 @@ def test_no_known_secret_survives(known: str, parts: list[str]) -> None:
 def test_looks_like_key(text: str, *, expected: bool) -> None:
     """A text is taken for a key by its first characters alone."""
     assert looks_like_key(text) is expected
+
+
+@FUZZ
+@given(
+    before=st.text(), after=st.text(), start=st.integers(0, 63), length=st.integers(0, 64),
+    upper=st.booleans(),
+)  # fmt: skip
+def test_no_piece_of_a_known_secret_survives(
+    before: str, after: str, start: int, length: int, *, upper: bool
+) -> None:
+    """Its digits without the prefix, or a part of them, are masked where 12 are in a row."""
+    piece = KEY.removeprefix("sk-or-v1-")[start : start + length]
+    text = f"{before}{piece.upper() if upper else piece}{after}"
+    assert_not_leaked(KEY, scrub(text, Secret(KEY)))
+
+
+def test_what_stands_around_a_piece_stays() -> None:
+    """Only the piece is masked, each one once."""
+    digits = KEY.removeprefix("sk-or-v1-")
+    text = f"key {digits} of {digits[5:30]}, not {digits[:8]}; {HASH}"
+    assert scrub(text, Secret(KEY)) == f"key *** of ***, not {digits[:8]}; {HASH}"
+    assert scrub(text, Secret("short")) == text

@@ -1,4 +1,4 @@
-"""A create was answered: whatever goes wrong from then on, the key or the knowledge of it is kept."""
+"""A create was answered: whatever goes wrong then, the key or the knowledge of it is kept."""
 
 import asyncio
 import logging
@@ -231,7 +231,7 @@ def test_a_key_function_that_fails_leaves_no_journal(tmp_path: Path) -> None:
     def key() -> str:
         raise LookupError("no key today")
 
-    with OpenRouter(key, server_url="http://127.0.0.1:9/api/v1") as client:
-        with pytest.raises(LookupError):
-            client.api_keys.provision(name="acme", sink=FileSink(target), journal_dir=folder)
+    client = OpenRouter(key, server_url="http://127.0.0.1:9/api/v1")
+    with client, pytest.raises(LookupError):
+        client.api_keys.provision(name="acme", sink=FileSink(target), journal_dir=folder)
     assert (list(folder.iterdir()), target.exists()) == ([], False)

@@ -14,7 +14,7 @@ from support.steps import Step, huge_body, raw, redirect, reply, reset, stall_bo
 
 from openrouter_async import OpenRouterError, RetryConfig, _replies, _transport
 
-BIG = b'{"data": [' + b'"x", ' * 100_000 + b"0]}"
+BIG = b'{"data": ["' + b"x" * 500_000 + b'", 0]}'
 FAILURES: dict[str, Step] = {
     "error": reply(500, body=b"x" * 60_000),
     "wrong shape": reply(200, body=BIG),

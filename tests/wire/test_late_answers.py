@@ -14,7 +14,7 @@ import pytest
 from support import certificates
 from support.calls import CREATE, GET, KEY, NEW_KEY, Call, ClientFor, record
 from support.server import ThreadedServer
-from support.steps import hold, reply
+from support.steps import hold
 
 from openrouter_async import AmbiguousCreateError, APITimeoutError
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import base64
+from contextlib import suppress
 from typing import Any
 
-import aiohttp
 import pytest
 from support import certificates
 from support.calls import GET, ClientFor
@@ -89,46 +89,43 @@ async def test_in_a_refusal(client_for: ClientFor, monkeypatch: pytest.MonkeyPat
 
 
 async def test_it_is_not_for_the_service(client_for: ClientFor) -> None:
-    """Inside the tunnel only the client's own headers are sent; connections are shared."""
-    async with ScriptedServer(default=GET.ok(), tls=certificates.good_server()) as server:
+    """Inside the tunnel only the client's own headers are sent; calls share the tunnel."""
+    heads: list[bytes] = []
 
-        async def relay(connection: Any, request: Any) -> None:
-            await connection.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await tunnel(connection, server.port)
+    async def relay(inwards: asyncio.StreamReader, outwards: asyncio.StreamWriter) -> None:
+        heads.append(await inwards.readuntil(b"\r\n\r\n"))
+        outwards.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await asyncio.gather(copy(inwards, writer), copy(reader, outwards))
 
-        async with ScriptedServer(default=relay) as proxy:
-            client = client_for(
-                server.api_url, ssl=certificates.trusting_client(),
-                proxy=f"http://me:{PASSWORD}@127.0.0.1:{proxy.port}",
-            )  # fmt: skip
-            await GET(client)
-            await GET(client)
-            await client.close()
-    assert len(proxy.requests) == 1
+    async with (
+        ScriptedServer(default=GET.ok(), tls=certificates.good_server()) as server,
+        await asyncio.start_server(relay, "127.0.0.1", 0) as proxy,
+    ):
+        port = proxy.sockets[0].getsockname()[1]
+        client = client_for(
+            server.api_url,
+            ssl=certificates.trusting_client(),
+            proxy=f"http://me:{PASSWORD}@127.0.0.1:{port}",
+        )
+        await GET(client)
+        await GET(client)
+        await client.close()
+    assert [f"Proxy-Authorization: Basic {LOGIN}".encode() in head for head in heads] == [True]
     assert [request.header("Proxy-Authorization") for request in server.requests] == [None, None]
 
 
-async def tunnel(connection: Any, port: int) -> None:
-    """Copy what comes in to a port, and back, until the client leaves."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    transport = connection._transport
-
-    class Inwards(asyncio.Protocol):
-        def data_received(self, data: bytes) -> None:
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hand on what comes, to its end."""
+    with suppress(OSError):
+        while data := await reader.read(65536):
             writer.write(data)
-
-        def connection_lost(self, _: Exception | None) -> None:
-            writer.close()
-
-    transport.set_protocol(Inwards())
-    while data := await reader.read(65536):
-        transport.write(data)
+    writer.close()
 
 
 @pytest.mark.parametrize("proxy", ["http://[::1", "http://me:word@host:notaport"])
 def test_an_address_that_is_none(proxy: str, client_for: ClientFor) -> None:
     """It is refused at once, without a word of it."""
-    with pytest.raises(ConfigurationError, match="^proxy is no URL$") as caught:
+    with pytest.raises(ConfigurationError, match=r"^proxy is no URL$") as caught:
         client_for(PLAIN, proxy=proxy, allow_insecure_http=True)
     assert caught.value.__context__ is None
-    assert aiohttp  # which would take it, and fail with every request

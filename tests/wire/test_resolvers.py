@@ -151,12 +151,11 @@ def _client(connector: aiohttp.BaseConnector, **options: Any) -> AsyncOpenRouter
 async def test_whatever_is_raised_after_sending(raised: Exception, call: Call) -> None:
     """It is a lost answer: ambiguous for a create, repeated for the others."""
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-    async with ScriptedServer(default=call.ok()) as server:
-        async with Breaking(raised) as connector:
-            client = _client(connector, server_url=server.api_url)
-            with pytest.raises(OpenRouterError) as caught:
-                await call(client)
-            await client.close()
+    async with ScriptedServer(default=call.ok()) as server, Breaking(raised) as connector:
+        client = _client(connector, server_url=server.api_url)
+        with pytest.raises(OpenRouterError) as caught:
+            await call(client)
+        await client.close()
     assert_plain(caught.value)
     assert isinstance(caught.value, AmbiguousCreateError) == (call is CREATE)
     assert len(server.requests) == (1 if call is CREATE else 3)
