@@ -155,7 +155,7 @@ class _LoopThread(threading.Thread):
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a call ignores its cancellation, so that the loop would never end."""
+        """Whether a call that was cancelled goes on all the same."""
         return any(call.given_up for call in list(self.calls))
 
     def end(self, goodbye: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import suppress
 from functools import partial
 from ssl import SSLContext, SSLError
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -389,9 +389,8 @@ class Transport:
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return session
 
-    def _new_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        family, kind, protocol, *_ = address
-        new = socket.socket(family, kind, protocol)
+    def _new_socket(self, address: tuple[Any, ...]) -> socket.socket:
+        new = socket.socket(*address[:3])  # family, type, protocol
         self._sockets.add(new)
         return new
 

@@ -16,7 +16,8 @@ from support.steps import reply, stall_head
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 PRELUDE = """
-import os, sys, signal, threading, time
+import logging, os, sys, signal, threading, time
+logging.getLogger("asyncio").setLevel("ERROR")  # a busy machine is slow
 import openrouter_async as o
 client = o.OpenRouter(api_key=os.environ["KEY"], server_url=os.environ["URL"])
 """
@@ -372,6 +373,54 @@ def test_a_loop_that_breaks_fails_every_open_call(env: Mapping[str, str]) -> Non
             print(len(client.api_keys.list().data) > 0)
             """,
             {**env, "SILENT": silent.api_url},
-            said=lambda: silent.arrived(2),
+            said=lambda: silent.arrived(2, within=20),
         )
     assert (code, out) == (0, "[True, True]\nTrue\n")
+
+
+ASYNC_EXITS = {
+    "on_attempt": "client(on_attempt=leave).api_keys.get_many(HASHES)",
+    "on_attempt of a prefetched page": "all_of(client(on_attempt=leave))",
+    "async key function": "client(api_key=leave_later).api_keys.get_many(HASHES)",
+    "progress of get_many": "client().api_keys.get_many(HASHES, progress=leave)",
+    "progress of disable_many": "client().api_keys.disable_many(HASHES, progress=leave)",
+    "progress of an audit": "client().audit(progress=leave)",
+    "sink factory": "client().api_keys.create_many([{'name': 'a'}] * 2, sink=leave)",
+    "sink": "client().api_keys.provision('a', sink=leave)",
+    "async sink": "client().api_keys.provision('a', sink=leave_later)",
+}
+
+
+@pytest.mark.parametrize("where", ASYNC_EXITS)
+def test_an_exit_in_a_callback_of_the_async_client(
+    where: str, env: Mapping[str, str], tmp_path: Path
+) -> None:
+    """`sys.exit()` ends the program with that code, and no task of ours holds it back."""
+    code, out, _ = run(  # stderr may have what asyncio says of tasks that it could not ask
+        f"""
+        import asyncio
+        HASHES = [key.hash for key in client.api_keys.list().data] * 3
+        client.close()
+        def leave(*_):
+            raise SystemExit(7)
+        async def leave_later(*_):
+            await asyncio.sleep(0)
+            leave()
+        async def all_of(client):
+            return [key async for key in client.api_keys.iter(concurrency=4)]
+        made = []
+        def client(**options):
+            options = {{"api_key": os.environ["KEY"], "server_url": os.environ["URL"], **options}}
+            made.append(o.AsyncOpenRouter(**options))
+            return made[-1]
+        async def main():
+            try:
+                await {ASYNC_EXITS[where]}
+            finally:
+                await made[-1].close()
+                print("closed")
+        asyncio.run(main())
+        """,
+        {**env, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    assert (code, out) == (7, "closed\n")

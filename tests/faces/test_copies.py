@@ -133,7 +133,7 @@ def test_a_mock_knows_the_resources(make: Callable[[Any], Any], kind: Any) -> No
 
 
 async def test_an_autospec_knows_methods_and_parameters() -> None:
-    """An instance of a mocked class takes what the real methods take, and is awaited as they are."""
+    """A mocked client takes what the real methods take, and is awaited as they are."""
     client = mock.create_autospec(AsyncOpenRouter)(KEY)
     client.api_keys.get.return_value = "answer"
     assert await client.api_keys.get(EXAMPLE_HASH) == "answer"

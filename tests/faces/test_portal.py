@@ -55,6 +55,7 @@ class Bomb:
         self.error: BaseException | None = error
 
     def __call__(self, *_: object) -> Any:
+        """Raise, or give a key."""
         if self.error is not None:
             raise self.error
         return KEY
@@ -69,10 +70,12 @@ Use = Callable[[Sandbox, Bomb], tuple[OpenRouter, Callable[[OpenRouter], object]
 
 
 def client_of(box: Sandbox, **options: Any) -> OpenRouter:
+    """A client of the sandbox."""
     return OpenRouter(**{"api_key": box.management_key, "server_url": box.url, **options})
 
 
 def hashes(box: Sandbox) -> list[str]:
+    """Its keys."""
     return [key.hash for key in box.keys]
 
 
@@ -149,7 +152,7 @@ def test_what_a_callback_raises_is_the_callers(
     with client:
         assert begin(lambda: call(client)).exception(WITHIN) is error
         bomb.error = None
-        again = begin(lambda: client.with_options().api_keys.list())
+        again = begin(client.with_options().api_keys.list)
         failed = again.exception(WITHIN)
         assert failed is None or isinstance(failed, OpenRouterError)  # the bomb's key is nobody's
 
@@ -165,7 +168,7 @@ def test_even_what_asyncio_raises_itself(use: str, error: BaseException, box: Sa
 
 
 @pytest.mark.parametrize(
-    "sink", [lambda *_: next(iter(())), lambda *_: [][0]], ids=["StopIteration", "IndexError"]
+    "sink", [lambda *_: next(iter(())), lambda *_: {}["x"]], ids=["StopIteration", "KeyError"]
 )
 def test_a_sink_that_raises_what_asyncio_cannot_carry(
     sink: Callable[..., object], box: Sandbox
@@ -204,6 +207,7 @@ def test_other_calls_go_on(error: BaseException) -> None:
 
 
 async def leave() -> None:
+    """Exit."""
     raise SystemExit
 
 

@@ -30,7 +30,7 @@ BAD = [
 @pytest.mark.parametrize("proxy", GOOD)
 @pytest.mark.parametrize("kind", [AsyncOpenRouter, OpenRouter])
 def test_accepted(kind: type[AsyncOpenRouter | OpenRouter], proxy: str) -> None:
-    """Http and https proxies with a host, with or without a login."""
+    """Proxies of http and https with a host, with or without a login."""
     kind(KEY, proxy=proxy)
     assert URL(proxy).host == URL(checked_proxy("proxy", proxy)).host
 
@@ -39,7 +39,7 @@ def test_accepted(kind: type[AsyncOpenRouter | OpenRouter], proxy: str) -> None:
 @pytest.mark.parametrize("kind", [AsyncOpenRouter, OpenRouter])
 def test_refused(kind: type[AsyncOpenRouter | OpenRouter], proxy: str) -> None:
     """Anything else is an error that names the parameter, before any I/O, and shows no password."""
-    with pytest.raises(ConfigurationError, match="^proxy must ") as caught:
+    with pytest.raises(ConfigurationError, match=r"^proxy must ") as caught:
         kind(KEY, proxy=proxy)
     assert WORD not in f"{caught.value!r} {caught.value}"
     assert caught.value.__context__ is None
@@ -49,7 +49,7 @@ def test_a_password_is_in_no_frame_of_the_check() -> None:
     """A traceback with locals shows the caller's own frames only."""
 
     def check() -> None:
-        checked_proxy("proxy", "".join(["http://me:", KEY, "@"]))
+        checked_proxy("proxy", f"http://me:{KEY}@")
 
     with pytest.raises(ConfigurationError) as caught:
         check()

@@ -62,7 +62,7 @@ async def test_headers_of_the_environment(
 async def test_an_argument_wins_over_the_environment(
     option: str, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the constructor, in `with_options` and in a call; a bad value beside it does not matter."""
+    """In the constructor, in `with_options` and in a call, also over a bad value."""
     async with ScriptedServer(default=GET.ok()) as server:
         monkeypatch.setenv(VARIABLES[option], "of the environment")
         at = list(VARIABLES).index(option)
