@@ -5,7 +5,7 @@ OpenRouterError
 ├── ConfigurationError (ValueError)       a client or an option was set up wrongly
 ├── InvalidRequestError (ValueError)      a parameter was refused before anything was sent
 ├── ClientClosedError                     the client was closed
-├── WrongLoopError                        the client belongs to another running event loop
+├── WrongLoopError                        there is no event loop, or one it must not be used in
 ├── APIConnectionError                    no answer: refused, unknown host, TLS, connection lost
 │   └── APITimeoutError                   no answer in time
 ├── BadRequestResponseError               400
@@ -129,7 +129,11 @@ class ClientClosedError(OpenRouterError):
 
 
 class WrongLoopError(OpenRouterError):
-    """An `AsyncOpenRouter` was used from a second event loop while its own still runs."""
+    """A client was used where it cannot work, and nothing was sent.
+
+    That is, an `AsyncOpenRouter` outside an event loop, in a second one while its own is not closed,
+    or, in a forked child, in the loop of the parent process; an `OpenRouter` in its own thread.
+    """
 
 
 class APIConnectionError(OpenRouterError):
