@@ -20,8 +20,8 @@ import msgspec
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
-from openrouter_async._json import as_object
 from openrouter_async._circles import let_go
+from openrouter_async._json import as_object
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import CreateKeysResponse, External, RateLimit, Timestamp
 

@@ -131,8 +131,8 @@ class ClientClosedError(OpenRouterError):
 class WrongLoopError(OpenRouterError):
     """A client was used where it cannot work, and nothing was sent.
 
-    That is, an `AsyncOpenRouter` outside an event loop, in a second one while its own is not closed,
-    or, in a forked child, in the loop of the parent process; an `OpenRouter` in its own thread.
+    That is, an `AsyncOpenRouter` outside an event loop, in a second one while its own is open, or,
+    in a forked child, in the loop of the parent process; an `OpenRouter` in its own thread.
     """
 
 

@@ -102,11 +102,11 @@ async def outlast(*futures: asyncio.Future[Any], patience: float | None = None) 
             future.exception()
 
 
-def absolute(name: str, given: object) -> Path:
+def absolute(name: str, given: Any) -> Path:
     """Return a path made absolute; raises `ConfigurationError` that names the parameter."""
     problem = "must be a path"
     try:
-        text: object = os.fspath(given)  # type: ignore[call-overload]  # what callers pass
+        text: object = os.fspath(given)
         if isinstance(text, str) and text and "\0" not in text:
             os.fsencode(text)
             return Path(text).absolute()
