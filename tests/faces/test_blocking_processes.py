@@ -225,7 +225,7 @@ def test_ctrl_c_ends_a_program_whatever_hangs(
     assert process.stdout is not None
     assert process.stdout.readline() == "hangs\n"
     seconds, _, err = interrupt(process)
-    assert seconds < 5
+    assert seconds < 4  # the call is waited for, and not a second time at the exit
     assert "KeyboardInterrupt" in err
 
 

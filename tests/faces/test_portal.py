@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import pytest
@@ -253,8 +254,15 @@ def test_calls_that_race_with_close(box: Sandbox) -> None:
 
 def test_closing_from_a_callback(box: Sandbox) -> None:
     """`close()` in the client's own thread ends it once the callback has returned."""
-    client = client_of(box, on_attempt=lambda *_: client.close())
+    closed: list[bool] = []
+
+    def on_attempt(*_: object) -> None:
+        client.close()
+        closed.append(True)
+
+    client = client_of(box, on_attempt=on_attempt)
     assert begin(lambda: client.api_keys.get(EXAMPLE_HASH)).exception(WITHIN) is None
+    assert closed == [True]
     with pytest.raises(ClientClosedError):
         client.api_keys.get(EXAMPLE_HASH)
 
@@ -290,10 +298,8 @@ def test_a_failed_call_leaves_nothing_for_the_collector(box: Sandbox) -> None:
         gc.collect()
         gc.disable()
         try:
-            try:
+            with suppress(NotFoundResponseError):
                 client._portal.run(fail(token))
-            except NotFoundResponseError as error:
-                error.__traceback__ = None
             client._portal.run(asyncio.sleep(0))
             del token
             assert seen() is None
