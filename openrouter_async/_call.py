@@ -90,14 +90,6 @@ class Call(Generic[In, Out]):
     async def run(self) -> Out:
         """Make the call; raises an `OpenRouterError` that chains nothing."""
         try:
-            return await self._run()
-        except asyncio.CancelledError as interruption:
-            if self._is_create:  # it was cancelled while it waited
-                vars(interruption).setdefault("sent", False)
-            raise
-
-    async def _run(self) -> Out:
-        try:
             result = await self._attempt()
         except AttemptError as failure:
             failed = failure.with_traceback(None)
@@ -117,28 +109,29 @@ class Call(Generic[In, Out]):
 
     async def _attempt(self) -> Out:
         """Make one attempt; raises `AttemptError`."""
-        pacer = self._core.pacer
-        if self._throttle is not None or pacer.active:
-            await self._await_turn()
-        if self._throttle is not None:
-            self._throttle.requests += 1
-        self._attempts += 1
-        began = self._clock.time()
+        core, pacer = self._core, self._core.pacer
+        observed = core.on_attempt is not None or _LOG.isEnabledFor(logging.DEBUG)
         attempt = Attempt()
         in_doubt = self._is_create
         try:
+            if self._throttle is not None or pacer.active:
+                await self._await_turn()
+            if self._throttle is not None:
+                self._throttle.requests += 1
+            self._attempts += 1
+            began = self._clock.time()
             try:
                 reply = await self._exchange(attempt)
                 result = self._read(reply)
             except AttemptError as failure:
                 self._learn_from(failure, began)
                 in_doubt = failure.verdict is Verdict.AMBIGUOUS
-                if self._observed:
+                if observed:
                     outcome = failure.error.status_code or type(failure.error)
                     await self._report(outcome, began, failure.reply)
                 raise
             pacer.accepted(began)
-            if self._observed:
+            if observed:
                 await self._report(reply.status, began, reply)
         except AttemptError:
             raise
@@ -287,7 +280,12 @@ class Call(Generic[In, Out]):
             return next_wait is not None
 
         async def sleep(_: float) -> None:
-            await self._back_off(*waits[0])
+            try:
+                await self._back_off(*waits[0])
+            except asyncio.CancelledError as interruption:
+                if self._is_create:
+                    self._note_whether_sent(interruption, sent=False)
+                raise
 
         await sleep(wait)
         try:
@@ -370,11 +368,6 @@ class Call(Generic[In, Out]):
 
     def _time_left(self) -> float:
         return self._deadline - self._clock.time()
-
-    @property
-    def _observed(self) -> bool:
-        """Whether anybody wants to be told of attempts."""
-        return self._core.on_attempt is not None or _LOG.isEnabledFor(logging.DEBUG)
 
     async def _report(
         self, outcome: int | type[OpenRouterError], began: float, reply: Reply | None

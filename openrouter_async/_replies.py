@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import msgspec
@@ -67,30 +67,29 @@ def interpret(
     problem = ""
     try:
         if reply.body or not reply.truncated:  # a body that was lost is not an empty one
-            response = _converter.decode(operation.returns, reply.body)
-            mixed_up = _mixed_up(operation, response, request)
-            if mixed_up is None:
-                return response
-            problem = f"answer.data.{mixed_up}: not the one that was asked for"
+            response: Any = _converter.decode(operation.returns, reply.body)
+            asked = request.in_path if request is not None else {}
+            for name in operation.echoed:
+                if name in asked and getattr(response.data, name) != asked[name]:
+                    problem = f"answer.data.{name}: not the one that was asked for"
+            if not problem:
+                return cast("Out", response)
     except ResponseValidationError as error:
         problem = error.message
         error.__traceback__ = None  # whose frames have the body, and the error
     except Exception as error:  # noqa: BLE001  # no memory, or an import that failed
         problem = f"the answer cannot be read: {type(error).__name__}"
-    if is_cut(reply):
-        problem = "the answer ends too early"
-    elif reply.miscoded is not None:
-        claimed = (_text(reply.miscoded, *known) or "")[:_LONGEST_CODING]
-        problem = f"the answer cannot be read as the Content-Encoding that it claims: {claimed}"
+    problem = _why_unreadable(reply, *known) or problem
     raise _unreadable(ResponseValidationError(problem), reply, *known)
 
 
-def _mixed_up(operation: Operation[Any, Any], response: Any, request: Request | None) -> str | None:
-    """Return the field in which the answer is about something else than was asked for."""
-    if request is not None:
-        for name in operation.echoed:
-            if getattr(response.data, name) != request.in_path.get(name, ...):
-                return name
+def _why_unreadable(reply: Reply, *known: Secret) -> str | None:
+    """Return what is wrong with the whole body; None: only what is in it."""
+    if is_cut(reply):
+        return "the answer ends too early"
+    if reply.miscoded is not None:
+        claimed = (_text(reply.miscoded, *known) or "")[:_LONGEST_CODING]
+        return f"the answer cannot be read as the Content-Encoding that it claims: {claimed}"
     return None
 
 

@@ -1,6 +1,7 @@
 """A module never imports from a floor above its own, so that each can be read without those."""
 
 import ast
+import re
 from collections.abc import Iterator
 from importlib.util import resolve_name
 from pathlib import Path
@@ -12,45 +13,12 @@ MODULES = {
     path.relative_to(ROOT).as_posix(): path for path in (ROOT / "openrouter_async").rglob("*.py")
 }
 
-# A new module gets its name here, on the lowest floor where it can stand.
-STOREYS = [
-    [
-        "_html_table",
-        "_json",
-        "_money",
-        "_numbers",
-        "_omitted",
-        "_options",
-        "_version",
-        "errors",
-        "models",
-        "secret",
-    ],  # 0, words
-    [
-        "_careful",
-        "_checks",
-        "_converter",
-        "_operations",
-        "_replies",
-        "_settings",
-    ],  # 1, meaning: no I/O
-    ["_deadlines", "_forks", "_observers", "_retry", "_threads", "_transport"],  # 2, the wire
-    ["_call", "_core", "_pacing"],  # 3, one call
-    ["_pages", "audit", "bulk", "bulk_changes", "paging", "provisioning"],  # 4, many calls
-    [
-        "_blocking_keys",
-        "_many_keys",
-        "_portal",
-        "_safe_keys",
-        "api_keys",
-        "client",
-        "guardrails",
-        "sync",
-        "workspaces",
-    ],  # 5, clients
-    ["cli", "report"],  # 6, faces
-]
-FLOORS = {name: floor for floor, names in enumerate(STOREYS) for name in names}
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+FLOORS = {
+    module: int(floor)
+    for floor, modules in re.findall(r"^\| (\d) [^|]*\| (.*) \|$", CONTRIBUTING, re.MULTILINE)
+    for module in re.findall(r"`(\w+)`", modules)
+}
 TOP = 5  # what the package itself exports: for faces
 FACES = 6
 TOWER = "sandbox"  # reads floors 0 and 1; only faces use it
