@@ -73,11 +73,12 @@ async def run_to_end(
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:
+        ending: asyncio.Future[Any] = running
         if undo is not None and not first.acquire(blocking=False):
             await outlast(running)  # it has ended, and says so in a moment
-            await outlast(run_in_daemon_thread(partial(undo, running.result()), name=_NAME))
-        await outlast(running, patience=patience)
-        running.cancel()  # nobody asks what comes later
+            ending = run_in_daemon_thread(partial(undo, running.result()), name=_NAME)
+        await outlast(ending, patience=patience)
+        ending.cancel()  # nobody asks what comes later
         raise
 
 

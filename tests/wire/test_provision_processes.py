@@ -23,6 +23,7 @@ from pathlib import Path
 import openrouter_async as o
 from openrouter_async.provisioning import *
 from openrouter_async.provisioning._journal import Journal
+o.OpenRouter, o.AsyncOpenRouter  # imported now, since executors cannot be once Python ends
 key, url, folder = os.environ["KEY"], os.environ["URL"], os.environ["FOLDER"]
 
 def become(uid):
