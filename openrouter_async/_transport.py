@@ -324,11 +324,11 @@ class Transport:
             raise SendError(Condition.REFUSED, "the client is closed")
         session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
         url = _join(base_url, request.target)
+        proxy = self._proxy
+        if proxy.url is None and self._trust_env:
+            proxy = _environment_proxy(url)
+        attempt.proxy_login = proxy.login
         try:
-            proxy = self._proxy
-            if proxy.url is None and self._trust_env:
-                proxy = _environment_proxy(url)
-            attempt.proxy_login = proxy.login
             response = await session.request(
                 request.method,
                 url,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.calls import CREATE, GET, KEY, NEW_KEY, UPDATE, ClientFor, record
+from support.calls import CREATE, GET, HASH, KEY, NEW_KEY, UPDATE, ClientFor, record
 from support.secrets import capture_logs
 from support.server import ScriptedServer, ThreadedServer
 from support.steps import Step, reply, stall_head
@@ -30,7 +30,7 @@ IMPORTS_FAIL = """
         def find_spec(self, name, *_):
             raise eval(kind)
 
-    url, kind, face = sys.argv[1:]
+    url, kind, face, hash = sys.argv[1:]
     options = dict(server_url=url, retries=RetryConfig(initial_interval=0))
     client = (AsyncOpenRouter if face == "async" else OpenRouter)("sk-or-v1-none", **options)
     sys.meta_path.insert(0, Gone())
@@ -56,8 +56,8 @@ IMPORTS_FAIL = """
         client.close()
 
     new = ("create", {"name": "acme"})
-    one = ("get", {"hash": "0" * 64})
-    CALLS = [new, new, new, new, one, one, one, one, ("list", {}), ("delete", {"hash": "0" * 64})]
+    one = ("get", {"hash": hash})
+    CALLS = [new, new, new, new, one, one, one, one, ("list", {}), ("delete", {"hash": hash})]
     asyncio.run(main()) if face == "async" else blocking()
 """
 SOON = {"Retry-After": "Fri, 21 Nov 2025 00:00:00 GMT", "Date": "Fri, 21 Nov 2025 00:00:00 GMT"}
@@ -80,7 +80,15 @@ def test_nothing_can_be_imported_any_more(kind: str, face: str) -> None:
         reply(200, json={"deleted": True}),
     ]  # fmt: skip
     with ThreadedServer(*steps) as server:
-        command = [sys.executable, "-c", textwrap.dedent(IMPORTS_FAIL), server.api_url, kind, face]
+        command = [
+            sys.executable,
+            "-c",
+            textwrap.dedent(IMPORTS_FAIL),
+            server.api_url,
+            kind,
+            face,
+            HASH,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
