@@ -121,7 +121,7 @@ def test_policy_block_loads(policy: str, tmp_path: Path) -> None:
 
 def test_operation_table_is_the_table() -> None:
     """The rows say what the operation table says, in its order."""
-    rows = re.findall(r"^\| `(?:api_keys|workspaces)\..*$", README, re.MULTILINE)
+    rows = re.findall(r"^\| `(?:api_keys|workspaces|guardrails)\..*$", README, re.MULTILINE)
     assert rows == [
         f"| `{row.call}` | `{row.method} {row.path}` | `{row.returns.__name__}` | "
         f"{'only if it never ran' if row.retry is RetryClass.CREATE else 'yes'} | {row.doc} |"

@@ -126,6 +126,6 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize("proxy", ["http://[::1", "http://me:word@host:notaport"])
 def test_an_address_that_is_none(proxy: str, client_for: ClientFor) -> None:
     """It is refused at once, without a word of it."""
-    with pytest.raises(ConfigurationError, match="^proxy must ") as caught:
+    with pytest.raises(ConfigurationError, match=r"^proxy must ") as caught:
         client_for(PLAIN, proxy=proxy, allow_insecure_http=True)
     assert caught.value.__context__ is None
