@@ -41,7 +41,8 @@ class ManyKeys:
 
         Args:
             keys: The parameters of `create` for each key, such as `{"name": "acme", "limit": 5}`.
-            sink: Gives the sink of one key; it is told the key's parameters and its `index`.
+            sink: Gives the sink of one key; it is told the key's parameters and its `index`. What
+                it raises fails that key only.
             concurrency: How many keys may be under way at once.
             rate: How many requests a second may begin, retries included; needs the extra `audit`.
                 None: no bound of yours, only what the service allows.
@@ -53,7 +54,9 @@ class ManyKeys:
             progress: Called with each outcome, how many there are and how many there will be; an
                 async function is awaited.
             outcomes_file: A file (NDJSON, 0600) that outcomes are added to as they come. What it
-                says is done is not done again, nor is a create that may have been done.
+                says is done is not done again, nor is a create that may have been done. It belongs
+                to one account: which one this key belongs to is asked first, and the file of
+                another one or of another `server_url` is refused.
             journal_dir: As for `provision`.
             **options: See `CallOptions`; they apply to each request.
 

@@ -92,8 +92,8 @@ class SafeKeys:
             creator_user_id: As for `create`.
             workspace_id: As for `create`.
             external: As for `create`.
-            journal_dir: The journal's folder, made at 0700. None:
-                `$XDG_STATE_HOME/openrouter_async/journal`.
+            journal_dir: The journal's folder, made at 0700; one that is there must be writable by
+                nobody else. None: `$XDG_STATE_HOME/openrouter_async/journal`.
             **options: See `CallOptions`.
 
         Raises:

@@ -179,10 +179,12 @@ def read(path: Path, most: int) -> bytes | None:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
         return None
-    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
-        return file.read(most)
+        return read_from(descriptor, most)
+    finally:
+        os.close(descriptor)
 
 
 def read_from(descriptor: int, most: int = -1) -> bytes:

@@ -269,7 +269,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     """A folder or a link in place of a journal is told, not followed."""
     (tmp_path / "a.journal").mkdir()
     (tmp_path / "b.journal").symlink_to("/etc/passwd")
-    assert [item.state for item in unfinished(tmp_path)] == [State.DAMAGED] * 2
+    os.mkfifo(tmp_path / "c.journal")
+    assert [item.state for item in unfinished(tmp_path)] == [State.DAMAGED] * 3
 
 
 def test_default_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

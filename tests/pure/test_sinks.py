@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.leaks import open_below
 
 from openrouter_async import ConfigurationError, Secret
 from openrouter_async.provisioning import (
@@ -45,6 +46,13 @@ def store(sink: Sink, secret: str = PLAIN) -> None:
     """Make ready and deliver."""
     sink.prepare("work")
     sink.deliver("work", key(secret))
+
+
+@pytest.fixture(autouse=True)
+def everything_is_closed(tmp_path: Path) -> Iterator[None]:
+    """No file stays open, whatever failed."""
+    yield
+    assert open_below(tmp_path) == []
 
 
 def test_file(tmp_path: Path) -> None:
