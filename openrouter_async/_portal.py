@@ -64,12 +64,10 @@ class Portal:
         running = _Running(coroutine)
         try:
             self._begin(running)
-            return running.outcome.result()
+            return running.result()
         except BaseException as error:
             running.give_up(error)
             raise
-        finally:
-            del running  # an exception, its traceback and this would keep each other alive
 
     def _begin(self, running: _Running[Any]) -> None:
         if threading.current_thread() is self._thread:
@@ -209,17 +207,18 @@ class _DaemonThreads(ThreadPoolExecutor):
 
 
 class _Running(Generic[T]):
-    """One coroutine on its way through a loop, and the future that its caller waits for."""
+    """One coroutine on its way through a loop, and what its caller waits for."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self.outcome: Future[T] = Future()
+        self.given_up = False
+        """Whether nobody waits any more."""
         self._coroutine = coroutine
         self._thread: _LoopThread | None = None
         self._task: asyncio.Task[None] | None = None
-        self._ended = threading.Event()
-        self.given_up = False
-        """Whether nobody waits any more."""
+        self._results: list[T] = []
+        self._error: BaseException | None = None
         self._notes: list[str] = []
+        self._ended = threading.Event()
 
     def begin(self, thread: _LoopThread) -> None:
         """Hand the coroutine over to the loop of this thread."""
@@ -227,9 +226,20 @@ class _Running(Generic[T]):
         thread.calls.add(self)
         thread.loop.call_soon_threadsafe(self._start)
 
+    def result(self) -> T:
+        """Wait for the coroutine, and return its result or raise its exception, once."""
+        self._ended.wait()
+        error, self._error = self._error, None  # its traceback may keep this alive
+        if error is None:
+            return self._results.pop()
+        try:
+            raise error
+        finally:
+            del error
+
     def give_up(self, error: BaseException) -> None:
         """Cancel the coroutine unless it has ended; the caller's wait was ended by `error`."""
-        if self.outcome.done():
+        if self._ended.is_set():
             return
         if self._thread is None:
             self._coroutine.close()
@@ -242,9 +252,9 @@ class _Running(Generic[T]):
             error.add_note(note)
 
     def fail(self, error: BaseException) -> None:
-        """End the caller's wait, unless there is an outcome already."""
-        if not self.outcome.done():
-            self.outcome.set_exception(error)
+        """End the caller's wait, with this error unless there is an outcome already."""
+        if not self._results and self._error is None:
+            self._error = error
         self._ended.set()
 
     def _start(self) -> None:
@@ -266,22 +276,17 @@ class _Running(Generic[T]):
 
     async def _run(self) -> None:
         try:
-            result = await self._coroutine
+            self._results.append(await self._coroutine)
         except BaseException as error:  # noqa: BLE001  # it is raised in the caller's thread
             self._notes = list(getattr(error, "__notes__", ()))
-            cancelled = isinstance(error, asyncio.CancelledError) and self._is_cancelled()
-            if not (cancelled or self.outcome.done()):
-                # Without this frame, through which the two would keep each other alive.
-                trace = error.__traceback__ and error.__traceback__.tb_next
-                self.outcome.set_exception(error.with_traceback(trace))
-        else:
-            if not self.outcome.done():
-                self.outcome.set_result(result)
+            if not (isinstance(error, asyncio.CancelledError) and self._is_cancelled()):
+                self._error = error
 
     def _finish(self, _: asyncio.Task[None]) -> None:
         self._coroutine.close()  # it never ran if it was cancelled at once
         if self._thread is not None:
             self._thread.calls.discard(self)
-        if not self.outcome.done():
-            self.outcome.set_exception(ClientClosedError("the client was closed during the call"))
-        self._ended.set()
+        if self._results or self._error is not None:
+            self._ended.set()
+        else:
+            self.fail(ClientClosedError("the client was closed during the call"))
