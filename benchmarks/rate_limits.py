@@ -16,8 +16,7 @@ from collections.abc import Awaitable, Callable
 import attrs
 
 from openrouter_async import AsyncOpenRouter
-from openrouter_async.bulk import KeyState
-from openrouter_async.bulk_changes import Status
+from openrouter_async.bulk import KeyState, Status
 from openrouter_async.sandbox import Sandbox
 
 SLOW = 10

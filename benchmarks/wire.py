@@ -15,7 +15,7 @@ import msgspec
 from benchmarks import samples
 from benchmarks.measure import AsyncCall
 from openrouter_async import Secret
-from openrouter_async._operations import GET, LIST, ListKeys, OneKey, Operation, compose
+from openrouter_async._operations import GET, LIST, KeyHash, ListKeys, Operation, compose
 from openrouter_async._transport import Attempt, Transport
 
 KEY: Final = Secret(samples.API_KEY)
@@ -45,7 +45,7 @@ async def _wire(
 def async_get(url: str) -> Any:
     """`GET /keys/{hash}`."""
     hashes = cycle(samples.HASHES)
-    return _wire(url, GET, lambda: OneKey(hash=next(hashes)))
+    return _wire(url, GET, lambda: KeyHash(hash=next(hashes)))
 
 
 def async_list(url: str) -> Any:

@@ -8,8 +8,7 @@ the same API in `sandbox`.
 import typing
 
 from openrouter_async._converter import to_dict
-from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import CallOptions, RetryConfig, Waiting
+from openrouter_async._options import OMITTED, CallOptions, Omitted, RetryConfig, Waiting
 from openrouter_async._version import __version__
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import (

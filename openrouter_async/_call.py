@@ -17,17 +17,17 @@ import tenacity
 from openrouter_async._converter import hash_seen_in
 from openrouter_async._deadlines import Deadline
 from openrouter_async._operations import CreateKeys, Operation, Request, RetryClass, compose
-from openrouter_async._replies import Reply, interpret, request_id
+from openrouter_async._options import Settings
+from openrouter_async._responses import Response, interpret, request_id
 from openrouter_async._retry import (
     AttemptError,
     Condition,
     SendError,
     Verdict,
     back_off,
-    condition_of_reply,
+    condition_of,
     verdict,
 )
-from openrouter_async._settings import Settings
 from openrouter_async._transport import NO_KEY, Attempt
 from openrouter_async.errors import (
     APIConnectionError,
@@ -43,8 +43,8 @@ from openrouter_async.models import DeleteKeysResponse, External
 from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Core
-    from openrouter_async._pacing import Throttle
+    from openrouter_async._caller import Throttle
+    from openrouter_async._shared import Shared
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -56,7 +56,7 @@ class Call(Generic[In, Out]):
 
     def __init__(
         self,
-        core: Core,
+        shared: Shared,
         operation: Operation[In, Out],
         given: In,
         settings: Settings,
@@ -64,21 +64,21 @@ class Call(Generic[In, Out]):
         key: Secret | None,
         throttle: Throttle | None = None,
     ) -> None:
-        self._core = core
+        self._shared = shared
         self._throttle = throttle
         """The bounds of the bulk run that it is part of; None: a single call."""
         self._key = key
         """What to send; None if it is to be asked for, before each attempt."""
         self._known = NO_KEY
         """What was sent, which no error may show."""
-        self._clock = core.clock
+        self._clock = shared.clock
         self._is_create = operation.retry is RetryClass.CREATE
         self._operation = operation
         self._given = given
         self._settings = settings
         self._request = _composed(operation, given)
         self._began_at = time.time()
-        self._deadline = core.clock.time() + settings.total_timeout
+        self._deadline = shared.clock.time() + settings.total_timeout
         self._attempts = 0
         self._free_attempts = 0
         """Those of bulk work that ended in 429, which count for nothing."""
@@ -94,7 +94,7 @@ class Call(Generic[In, Out]):
         except AttemptError as failure:
             failed = failure.with_traceback(None)
         else:
-            self._core.budget.give_back()
+            self._shared.budget.give_back()
             return result
         wait = self._wait_before_next(failed)
         if wait is not None:
@@ -109,8 +109,8 @@ class Call(Generic[In, Out]):
 
     async def _attempt(self) -> Out:
         """Make one attempt; raises `AttemptError`."""
-        core, pacer = self._core, self._core.pacer
-        observed = core.on_attempt is not None or _LOG.isEnabledFor(logging.DEBUG)
+        shared, pacer = self._shared, self._shared.pacer
+        observed = shared.on_attempt is not None or _LOG.isEnabledFor(logging.DEBUG)
         attempt = Attempt()
         in_doubt = self._is_create
         try:
@@ -150,11 +150,11 @@ class Call(Generic[In, Out]):
         began = self._clock.time()
         gate: AbstractAsyncContextManager[object] = nullcontext()
         if self._throttle is not None:
-            gate = self._core.pacer.bulk_gate
-            with suppress(TimeoutError), Deadline(self._core.deadlines, math.inf):
+            gate = self._shared.pacer.bulk_gate
+            with suppress(TimeoutError), Deadline(self._shared.deadlines, math.inf):
                 await self._throttle.begin_request()
             self._deadline += self._clock.time() - began
-        if self._core.pacer.active and self._settings.retries.strategy != "none":
+        if self._shared.pacer.active and self._settings.retries.strategy != "none":
             began = self._clock.time()
             async with gate:
                 await self._take_slot(began)
@@ -163,9 +163,9 @@ class Call(Generic[In, Out]):
 
     async def _take_slot(self, queued: float) -> None:
         """Wait for a slot of the client's pace, or fail at once if there is none soon enough."""
-        core, throttle = self._core, self._throttle
-        pacer = core.pacer
-        while pacer.active and not core.transport.closed:
+        shared, throttle = self._shared, self._throttle
+        pacer = shared.pacer
+        while pacer.active and not shared.transport.closed:
             now = self._clock.time()
             patience = self._time_left()
             if throttle is not None:
@@ -192,20 +192,20 @@ class Call(Generic[In, Out]):
             retry_after=max(pause, 0.0),
         )
 
-    async def _exchange(self, attempt: Attempt) -> Reply:
+    async def _exchange(self, attempt: Attempt) -> Response:
         """Send the request once there is a slot; raises `AttemptError` without an answer."""
-        core, settings = self._core, self._settings
-        deadline = Deadline(core.deadlines, self._time_left(), attempt)
+        shared, settings = self._shared, self._settings
+        deadline = Deadline(shared.deadlines, self._time_left(), attempt)
         try:
             with deadline:
-                async with core.slots:  # only the whole call's time runs while it queues
+                async with shared.slots:  # only the whole call's time runs while it queues
                     deadline.shorten(settings.timeout)
                     key = self._key
                     if key is None:
-                        key = await core.ask_for_key()
+                        key = await shared.ask_for_key()
                         deadline.check()  # the caller's function may have taken no notice
                     attempt.key = self._known = key
-                    return await core.transport.send(
+                    return await shared.transport.send(
                         self._request,
                         attempt,
                         base_url=settings.base_url,
@@ -231,22 +231,22 @@ class Call(Generic[In, Out]):
             Condition.NO_ANSWER if sent else Condition.REFUSED,
         )
 
-    def _read(self, reply: Reply) -> Out:
+    def _read(self, reply: Response) -> Out:
         """Turn an answer into the result; raises `AttemptError`."""
         try:
             return interpret(self._operation, reply, *self._secrets, request=self._request)
         except OpenRouterError as error:
-            failure = self._failure(error.with_traceback(None), condition_of_reply(reply), reply)
+            failure = self._failure(error.with_traceback(None), condition_of(reply), reply)
         gone = isinstance(failure.error, NotFoundResponseError)
         if gone and self._maybe_done and self._operation.retry is RetryClass.DELETE:
             return cast("Out", DeleteKeysResponse(already_gone=True))
         raise failure
 
     def _failure(
-        self, error: OpenRouterError, condition: Condition, reply: Reply | None = None
+        self, error: OpenRouterError, condition: Condition, reply: Response | None = None
     ) -> AttemptError:
         """Say what went wrong; where the client was closed meanwhile, it is that."""
-        if self._core.transport.closed and condition in _CUT_SHORT:
+        if self._shared.transport.closed and condition in _CUT_SHORT:
             error = ClientClosedError("the client was closed during the call")
         return AttemptError(error, condition, reply)
 
@@ -255,10 +255,10 @@ class Call(Generic[In, Out]):
         self._maybe_done = self._maybe_done or failure.may_have_arrived
         if failure.condition is Condition.THROTTLED:
             asked = failure.error.retry_after or 0.0
-            self._core.pacer.throttled(began, min(asked, self._longest_pause))
+            self._shared.pacer.throttled(began, min(asked, self._longest_pause))
             self._free_attempts += self._throttle is not None
         elif failure.reply is not None:
-            self._core.pacer.accepted(began)
+            self._shared.pacer.accepted(began)
 
     @property
     def _longest_pause(self) -> float:
@@ -304,7 +304,7 @@ class Call(Generic[In, Out]):
             await self._sleep(seconds)
             return
         began = self._clock.time()
-        await self._throttle.tell(self._core.pacer)
+        await self._throttle.tell(self._shared.pacer)
         await self._sleep(seconds)
         self._add_wait(self._clock.time() - began)
 
@@ -315,12 +315,12 @@ class Call(Generic[In, Out]):
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, or go on when the client is closed: the next attempt says so."""
-        with suppress(TimeoutError), Deadline(self._core.deadlines, math.inf):
+        with suppress(TimeoutError), Deadline(self._shared.deadlines, math.inf):
             await self._clock.sleep(seconds)
 
     def _wait_before_next(self, failure: AttemptError) -> float | None:  # noqa: PLR0911  # a reason each
         """Return the seconds until the next attempt; None if there is none."""
-        if self._core.transport.closed or failure.verdict not in _AGAIN:
+        if self._shared.transport.closed or failure.verdict not in _AGAIN:
             return None
         retries = self._settings.retries
         most = _TWICE if failure.verdict is Verdict.ONCE_MORE else retries.max_attempts
@@ -330,7 +330,7 @@ class Call(Generic[In, Out]):
         asked = failure.error.retry_after
         throttled = failure.condition is Condition.THROTTLED
         number = self._attempts if throttled and asked is None else max(1, counted)
-        pause = self._core.pacer.paused_until - self._clock.time()
+        pause = self._shared.pacer.paused_until - self._clock.time()
         wait = max(back_off(retries, number, self._clock), asked or 0.0, pause)
         if throttled and self._throttle is not None:
             return wait if self._waited + wait <= self._throttle.max_wait else None
@@ -338,7 +338,7 @@ class Call(Generic[In, Out]):
             return None
         if throttled and asked is not None:
             return wait  # the service said when to come back, and is obeyed
-        if not self._core.budget.take(failure.condition):
+        if not self._shared.budget.take(failure.condition):
             failure.error.message += "; not repeated: the client's retry budget is empty"
             return None
         return wait
@@ -370,7 +370,7 @@ class Call(Generic[In, Out]):
         return self._deadline - self._clock.time()
 
     async def _report(
-        self, outcome: int | type[OpenRouterError], began: float, reply: Reply | None
+        self, outcome: int | type[OpenRouterError], began: float, reply: Response | None
     ) -> None:
         """Tell the log and the caller's observer of one attempt; never a header or body."""
         seconds = self._clock.time() - began
@@ -382,7 +382,7 @@ class Call(Generic[In, Out]):
                 outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
                 request_id(reply, *self._secrets) if reply else None,
             )  # fmt: skip
-        await self._core.tell(name, attempt, outcome, seconds)
+        await self._shared.tell(name, attempt, outcome, seconds)
 
     def _note_whether_sent(self, interruption: BaseException, *, sent: bool) -> None:
         """Let whoever keeps a journal of a create know whether there can be a key."""

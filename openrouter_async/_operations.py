@@ -18,7 +18,7 @@ import attrs
 import msgspec
 
 from openrouter_async import _checks
-from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._options import OMITTED, Omitted
 from openrouter_async.errors import InvalidRequestError
 from openrouter_async.models import (
     CreateKeysResponse,
@@ -238,7 +238,7 @@ class CreateKeys:
 
 
 @attrs.define(kw_only=True)
-class OneKey:
+class KeyHash:
     """Parameters of `get` and `delete`."""
 
     hash: str = attrs.field(metadata=sent_by(_checks.key_hash), repr=False)
@@ -268,7 +268,7 @@ class UpdateKeys:
 
 
 @attrs.define(kw_only=True)
-class Nothing:
+class NoParams:
     """No parameters."""
 
 
@@ -296,8 +296,8 @@ CREATE: Final[Operation[CreateKeys, CreateKeysResponse]] = Operation(
     errors=frozenset({400, 401, 403, 429, 500}),
     doc="Create a key; its plaintext is shown once.",
 )  # fmt: skip
-GET: Final[Operation[OneKey, GetKeyResponse]] = Operation(
-    name="get", method="GET", path="/keys/{hash}", takes=OneKey, returns=GetKeyResponse,
+GET: Final[Operation[KeyHash, GetKeyResponse]] = Operation(
+    name="get", method="GET", path="/keys/{hash}", takes=KeyHash, returns=GetKeyResponse,
     success=200, retry=RetryClass.READ,
     errors=frozenset({401, 404, 429, 500}),
     doc="Get one key by its hash.",
@@ -308,14 +308,14 @@ UPDATE: Final[Operation[UpdateKeys, UpdateKeysResponse]] = Operation(
     errors=frozenset({400, 401, 404, 429, 500}),
     doc="Change a key; what is omitted stays as it is.",
 )  # fmt: skip
-DELETE: Final[Operation[OneKey, DeleteKeysResponse]] = Operation(
-    name="delete", method="DELETE", path="/keys/{hash}", takes=OneKey,
+DELETE: Final[Operation[KeyHash, DeleteKeysResponse]] = Operation(
+    name="delete", method="DELETE", path="/keys/{hash}", takes=KeyHash,
     returns=DeleteKeysResponse, success=200, retry=RetryClass.DELETE,
     errors=frozenset({401, 404, 429, 500}),
     doc="Delete a key for good.",
 )  # fmt: skip
-CURRENT: Final[Operation[Nothing, GetCurrentKeyResponse]] = Operation(
-    name="get_current_key_metadata", method="GET", path="/key", takes=Nothing,
+CURRENT: Final[Operation[NoParams, GetCurrentKeyResponse]] = Operation(
+    name="get_current_key_metadata", method="GET", path="/key", takes=NoParams,
     returns=GetCurrentKeyResponse, success=200, retry=RetryClass.READ,
     errors=frozenset({401, 500}),
     doc="Describe the key that makes the request.", command="whoami",

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from openrouter_async._operations import RetryClass
 from openrouter_async._options import RetryConfig
-from openrouter_async._replies import Reply, is_cut
+from openrouter_async._responses import Response, is_cut
 from openrouter_async.errors import OpenRouterError
 
 
@@ -75,7 +75,7 @@ _DEFINITE: Final = {501, 505, 506, 508, 511}
 _PLAIN_REDIRECTS: Final = {301, 302, 303, 307, 308}
 
 
-def condition_of_reply(reply: Reply) -> Condition:
+def condition_of(reply: Response) -> Condition:
     """Name the row for an answer that did not give a result."""
     status = reply.status
     if status < HTTPStatus.MULTIPLE_CHOICES:
@@ -104,7 +104,7 @@ class AttemptError(Exception):
     """One attempt failed: what the caller would be told, and the row of the table."""
 
     def __init__(
-        self, error: OpenRouterError, condition: Condition, reply: Reply | None = None
+        self, error: OpenRouterError, condition: Condition, reply: Response | None = None
     ) -> None:
         super().__init__()
         self.error = error

@@ -32,9 +32,9 @@ from openrouter_async._circles import let_go
 from openrouter_async._codings import unpack
 from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
-from openrouter_async._replies import Reply
+from openrouter_async._options import checked_proxy
+from openrouter_async._responses import Response
 from openrouter_async._retry import Condition, SendError
-from openrouter_async._settings import checked_proxy
 from openrouter_async._threads import run_in_daemon_thread
 from openrouter_async._version import __version__
 from openrouter_async.errors import ConfigurationError, WrongLoopError
@@ -315,7 +315,7 @@ class Transport:
         base_url: str,
         headers: Mapping[str, str],
         fresh_connection: bool,
-    ) -> Reply:
+    ) -> Response:
         """Send the request once and read the answer, bounded in size but not in time.
 
         `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
@@ -529,7 +529,7 @@ class _Body:
         return b"".join(self._pieces)
 
 
-async def _read(response: aiohttp.ClientResponse) -> Reply:
+async def _read(response: aiohttp.ClientResponse) -> Response:
     bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
     body = _Body()
     truncated = False
@@ -539,7 +539,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
     except Exception as error:  # noqa: BLE001  # whatever broke it, what has arrived counts
         truncated = True
         let_go(error)
-    reply = Reply(
+    reply = Response(
         status=response.status,
         headers=response.headers,
         body=body.whole()[:bound],
@@ -553,7 +553,7 @@ async def _read(response: aiohttp.ClientResponse) -> Reply:
     return reply
 
 
-def _unpack(reply: Reply, claimed: str, bound: int) -> None:
+def _unpack(reply: Response, claimed: str, bound: int) -> None:
     """Undo the coding of an answer's body."""
     unpacked = unpack(reply.body, claimed, bound)
     reply.body = unpacked.body[:bound]

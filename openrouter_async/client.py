@@ -11,10 +11,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, cast
 
 from openrouter_async import _numbers
-from openrouter_async._omitted import OMITTED, Omitted
-from openrouter_async._options import MAX_WAIT, CallOptions, RetryConfig
-from openrouter_async._settings import (
+from openrouter_async._options import (
     DEFAULT_SERVER_URL,
+    MAX_WAIT,
+    OMITTED,
+    CallOptions,
+    Omitted,
+    RetryConfig,
     Settings,
     checked_key,
     checked_proxy,
@@ -31,10 +34,10 @@ if TYPE_CHECKING:
 
     from aiohttp import BaseConnector
 
-    from openrouter_async._core import Core, KeySource, OnAttempt
+    from openrouter_async._caller import Throttle
     from openrouter_async._operations import Operation
-    from openrouter_async._pacing import Throttle
     from openrouter_async._retry import Clock
+    from openrouter_async._shared import KeySource, OnAttempt, Shared
     from openrouter_async.api_keys import APIKeys
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
     from openrouter_async.workspaces import Workspaces
@@ -168,7 +171,7 @@ class AsyncOpenRouter:
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError("on_attempt must be callable")
         # What costs most of the time to import is loaded when the first client is made.
-        from openrouter_async._core import Core
+        from openrouter_async._shared import Shared
         from openrouter_async._transport import Transport
 
         transport = Transport(
@@ -177,21 +180,23 @@ class AsyncOpenRouter:
             trust_env=trust_env,
             connector=connector,
         )
-        core = Core(
+        shared = Shared(
             key=key,
             transport=transport,
             max_connections=connections,
             on_attempt=on_attempt,
         )
-        self._set_up(core, settings)
+        self._set_up(shared, settings)
 
-    def _set_up(self, core: Core, settings: Settings) -> None:
+    def _set_up(self, shared: Shared, settings: Settings) -> None:
+        from openrouter_async._call import Call
         from openrouter_async.api_keys import APIKeys
         from openrouter_async.guardrails import Guardrails
         from openrouter_async.workspaces import Workspaces
 
-        self._core = core
-        core.join()
+        self._shared = shared
+        shared.join()
+        self._new_call = Call
         self._settings = settings
         self.api_keys = APIKeys(self)
         self.workspaces = Workspaces(self)
@@ -203,25 +208,24 @@ class AsyncOpenRouter:
         given: In,
         options: CallOptions | None = None,
         *,
+        key: Secret | None = None,
         throttle: Throttle | None = None,
     ) -> Coroutine[Any, Any, Out]:
         """Carry out one row of the operation table; what every method does.
 
-        A `throttle` makes the call a part of a bulk run.
+        Args:
+            operation: The row.
+            given: Its parameters.
+            options: What is laid over the client's settings.
+            key: Another key than the client's: a rotation asks a new one whether it works.
+            throttle: The bounds of the bulk run that the call is a part of.
+
         """
         settings = self._settings.override(options) if options else self._settings
-        return self._core.call(operation, given, settings, throttle=throttle)
-
-    def call_as(
-        self,
-        key: Secret,
-        operation: Operation[In, Out],
-        given: In,
-        options: CallOptions | None = None,
-    ) -> Coroutine[Any, Any, Out]:
-        """Carry out one row with another key: a rotation asks a new key whether it works."""
-        settings = self._settings.override(options) if options else self._settings
-        return self._core.call(operation, given, settings, key=checked_key(key))
+        shared = self._shared
+        shared.enter()
+        key = shared.fixed_key if key is None else checked_key(key)
+        return self._new_call(shared, operation, given, settings, key=key, throttle=throttle).run()
 
     def server_url_for(self, options: CallOptions | None = None) -> str:
         """Return the base URL that a call with these options goes to."""
@@ -231,7 +235,7 @@ class AsyncOpenRouter:
     @property
     def clock(self) -> Clock:
         """Where the client's time comes from."""
-        return self._core.clock
+        return self._shared.clock
 
     async def audit(
         self,
@@ -296,7 +300,7 @@ class AsyncOpenRouter:
         settings = self._settings.override(options)
         twin = object.__new__(type(self))
         vars(twin).update(vars(self))
-        twin._set_up(self._core, settings)
+        twin._set_up(self._shared, settings)
         return twin
 
     def __copy__(self) -> Self:
@@ -316,10 +320,10 @@ class AsyncOpenRouter:
         Those calls and all later ones raise `ClientClosedError`, or `AmbiguousCreateError` for a
         create that was sent. Raises `WrongLoopError` where its loop runs in another thread.
         """
-        await self._core.close()
+        await self._shared.close()
 
     async def __aenter__(self) -> Self:
-        self._core.enter()
+        self._shared.enter()
         return self
 
     async def __aexit__(
@@ -331,9 +335,9 @@ class AsyncOpenRouter:
         await self.close()
 
     def __del__(self) -> None:
-        core: Core | None = getattr(self, "_core", None)
-        if core is not None and core.leave() and core.transport.is_open:
-            core.transport.abandon()
+        shared: Shared | None = getattr(self, "_core", None)
+        if shared is not None and shared.leave() and shared.transport.is_open:
+            shared.transport.abandon()
             warnings.warn(f"unclosed client {self!r}", ResourceWarning, source=self, stacklevel=2)
 
     def __repr__(self) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import LIST_KEY_ASSIGNMENTS, OnePage
-from openrouter_async._options import CallOptions
+from openrouter_async._options import OMITTED, CallOptions, Omitted
 from openrouter_async.models import ListGuardrailKeyAssignmentsResponse
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Client
+    from openrouter_async._caller import Client
 
 
 class Guardrails:

@@ -30,12 +30,12 @@ from openrouter_async._operations import (
     Operation,
 )
 from openrouter_async._options import CallOptions
-from openrouter_async._pages import Ahead, Memory, Page, fetch_page
+from openrouter_async._prefetch import Page, Prefetcher, RecentHashes, fetch_page
 from openrouter_async.errors import PagingError, ResponseValidationError
 from openrouter_async.models import APIKey, GuardrailKeyAssignment, Workspace
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller
+    from openrouter_async._caller import Caller
 
 T = TypeVar("T")
 Row = TypeVar("Row", bound="Numbered")
@@ -164,7 +164,7 @@ class KeyWalk(Walk[APIKey]):
         self.problems: list[ResponseValidationError] = []
         """Records that could not be read; stays empty unless `lenient`."""
         self._window = window
-        self._prefetched = Ahead(partial(fetch_page, caller, given, options, lenient=lenient))
+        self._prefetched = Prefetcher(partial(fetch_page, caller, given, options, lenient=lenient))
         self._pace = 1
         """How many pages to fetch at once at most: 1 where the end may be near and after a gap."""
         self._full = PAGE_SIZE
@@ -181,7 +181,7 @@ class KeyWalk(Walk[APIKey]):
         """Whether the last page was the same as the one before."""
         self._stale_pages = self._stale_rows = 0
         """How many pages in a row brought no new hash, and their rows."""
-        self._seen = Memory(REMEMBERED)
+        self._seen = RecentHashes(REMEMBERED)
         self._verified = True
 
     @property

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from openrouter_async._omitted import OMITTED, Omitted
+from openrouter_async._caller import Throttle
 from openrouter_async._operations import LIST_WORKSPACES, OnePage
-from openrouter_async._options import CallOptions
-from openrouter_async._pacing import Throttle
+from openrouter_async._options import OMITTED, CallOptions, Omitted
 from openrouter_async.models import ListWorkspacesResponse
 from openrouter_async.paging import WorkspaceWalk
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Client
+    from openrouter_async._caller import Client
 
 
 class Workspaces:

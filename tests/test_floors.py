@@ -1,8 +1,9 @@
-"""A module never imports from a floor above its own, so that each can be read without those."""
+"""A module imports from no floor above its own and in no circle, so that each can be read alone."""
 
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -35,6 +36,34 @@ def test_imports_go_down(module: str) -> None:
     path = MODULES[module]
     wrong = [f"line {line}: {name}" for line, name in imports(path) if not may(area(path), name)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_circles() -> None:
+    """Modules that import each other, now or later, would have to be read as one."""
+    graph = {name_of(path): set(dependencies(path)) for path in MODULES.values()}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def name_of(path: Path) -> str:
+    """The dotted name of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def dependencies(path: Path) -> Iterator[str]:
+    """The modules of ours that a module needs at run time, in functions too."""
+    known = {name_of(each) for each in MODULES.values()}
+    tree = ast.parse(path.read_text("utf-8"))
+    for block in ast.walk(tree):
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            block.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                target = inner if inner in known else node.module or ""
+                if target in known and target != name_of(path):
+                    yield target
 
 
 def may(importer: str, imported: str) -> bool:

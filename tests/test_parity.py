@@ -38,7 +38,6 @@ BLOCKING = OpenRouter(api_key="sk-or-v1-parity")
 # What only one of the clients has, and why.
 ONLY_ASYNC = {
     "call",  # the floor that methods stand on; blocking methods stand on the async ones
-    "call_as",  # the same, with another key
     "server_url_for",  # which service an outcomes file belongs to
 }
 METHODS = sorted(

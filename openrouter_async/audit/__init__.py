@@ -42,18 +42,31 @@ one of a generator function. The rules, and what the walk itself finds, by ident
 `RULES` and `NOTICES`.
 """
 
-from openrouter_async.audit._compare import Comparison, KeyChange, KeySpend, compare
+from openrouter_async.audit._audit_run import AuditProgress, AuditRun, Progress
 from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
+from openrouter_async.audit._ledger import Totals
 from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
-from openrouter_async.audit._notices import NOTICES, Notice
-from openrouter_async.audit._own_rules import FunctionRule, rule
-from openrouter_async.audit._policy import Policy, evaluate
-from openrouter_async.audit._progress import AuditProgress, Progress
-from openrouter_async.audit._registry import Registry, read_registry
-from openrouter_async.audit._report import SCHEMA, AuditFailure, AuditReport, state_of
-from openrouter_async.audit._rules import RULES
-from openrouter_async.audit._run import AuditRun
-from openrouter_async.audit._scope import WorkspaceNames
+from openrouter_async.audit._policy import (
+    NOTICES,
+    RULES,
+    FunctionRule,
+    Notice,
+    Policy,
+    Registry,
+    evaluate,
+    read_registry,
+    rule,
+)
+from openrouter_async.audit._report import (
+    SCHEMA,
+    AuditFailure,
+    AuditReport,
+    Comparison,
+    KeyChange,
+    KeySpend,
+    compare,
+    state_of,
+)
 from openrouter_async.audit._spend_rules import (
     ByokNotCounted,
     Exhausted,
@@ -71,7 +84,7 @@ from openrouter_async.audit._state_rules import (
     NoExpiry,
     Old,
 )
-from openrouter_async.audit._totals import Totals
+from openrouter_async.audit._walks import WorkspaceNames
 
 __all__ = [
     "NOTICES",

@@ -9,7 +9,7 @@ from datetime import datetime
 import attrs
 
 from openrouter_async.audit._findings import Remark, Severity
-from openrouter_async.audit._settings import choice
+from openrouter_async.audit._thresholds import choice
 from openrouter_async.models import APIKey
 
 

@@ -1,15 +1,120 @@
-"""A report as a notebook shows it: what it is about, what was found, which keys need a look."""
+"""A report in a notebook: as HTML, as a pandas frame, and as an Altair chart."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from html import escape
-from typing import TYPE_CHECKING, Final
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 
+from openrouter_async import _money
 from openrouter_async._html_table import html_table
-from openrouter_async.audit._phrases import money
+from openrouter_async.audit._findings import money
+from openrouter_async.errors import ConfigurationError
+from openrouter_async.models import APIKey
+from openrouter_async.secret import scrub
 
 if TYPE_CHECKING:
+    import altair as alt
+    import pandas as pd
+
     from openrouter_async.audit._report import AuditReport
+
+WINDOWS: Final[Mapping[str, str]] = {
+    "daily": "today", "weekly": "this week", "monthly": "this month", "ever": "ever",
+}  # fmt: skip
+GROUPS: Final = (
+    "workspace", "workspace_id", "creator_user_id", "name", "external_user", "state", "severity",
+)  # fmt: skip
+_KINDS: Final = ("credits", "BYOK")
+_MOST_BARS: Final = 12
+_EXTRA: Final = "needs the extra: pip install 'openrouter_async[pandas]'"
+_DTYPES: Final = {str: "string", float: "Float64", bool: "boolean"}
+_DERIVED: Final = {
+    "workspace": str, "state": str, "spent_in_window": float, "used": float, "severity": str,
+    "findings": str,
+}  # fmt: skip
+
+
+def column_types() -> dict[str, type]:
+    """Give the type of each column of `AuditReport.rows()`, None aside."""
+    return {name: _plain(hint) for name, hint in get_type_hints(APIKey).items()} | _DERIVED
+
+
+def _plain(hint: Any) -> type:
+    """Give `T` for `T | None`."""
+    [type_] = {*(get_args(hint) or (hint,))} - {NoneType}
+    return cast("type", type_)
+
+
+def to_pandas(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a frame with nullable columns; instants are UTC. Raises `ConfigurationError`."""
+    try:
+        import pandas as pd
+    except ModuleNotFoundError:
+        pass
+    else:
+        columns = {
+            name: pd.to_datetime(
+                pd.Series([row[name] for row in rows], dtype="object"), utc=True
+            ).dt.as_unit("us")
+            if type_ is datetime
+            else pd.Series([row[name] for row in rows], dtype=_DTYPES[type_])
+            for name, type_ in column_types().items()
+        }
+        return pd.DataFrame(columns)
+    raise ConfigurationError(f"to_pandas() {_EXTRA}")
+
+
+def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
+    """Chart spending by a column of the rows, the greatest first. Raises `ConfigurationError`."""
+    if by not in GROUPS:
+        raise ConfigurationError(f"by must be one of {', '.join(GROUPS)}")
+    if window not in WINDOWS:
+        raise ConfigurationError(f"window must be one of {', '.join(WINDOWS)}")
+    try:
+        import altair as alt
+    except ModuleNotFoundError:
+        pass
+    else:
+        sums = _sums(rows, by, window)
+        groups = list(dict.fromkeys(each["group"] for each in sums))
+        bars: alt.Chart = (
+            alt.Chart(alt.InlineData(values=sums))
+            .mark_bar()
+            .encode(
+                x=alt.X("sum(usd):Q", title=f"USD {WINDOWS[window]}"),
+                y=alt.Y("group:N", title=by.replace("_", " "), sort=groups),
+                color=alt.Color("kind:N", title=None, sort=list(_KINDS)),
+                order=alt.Order("kind:N", sort="descending"),  # credits first
+                tooltip=["group:N", "kind:N", alt.Tooltip("usd:Q", format="$,.2f"), "keys:Q"],
+            )
+        )
+        return bars
+    raise ConfigurationError(f"chart() {_EXTRA}")
+
+
+def _sums(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> list[dict[str, Any]]:
+    """Sum up; what is beyond the greatest is one group, so that a chart stays readable."""
+    end = "" if window == "ever" else f"_{window}"
+    sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for row in rows:
+        entry = sums[scrub(str(row[by] or "none"))]
+        for place, amount in enumerate((row[f"usage{end}"], row[f"byok_usage{end}"], 1)):
+            entry[place] = _money.added(entry[place], amount)
+    falling = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
+    top, rest = falling[:_MOST_BARS], falling[_MOST_BARS:]
+    if rest:
+        others = [_money.total(figures[place] for _, figures in rest) for place in range(3)]
+        top.append((f"{len(rest)} others", others))
+    return [
+        {"group": group, "kind": kind, "usd": round(amount, 6), "keys": int(keys)}
+        for group, (*amounts, keys) in top
+        for kind, amount in zip(_KINDS, amounts, strict=True)
+    ]
+
 
 _MOST_KEYS: Final = 20
 _COLUMNS: Final = (

@@ -1,32 +1,193 @@
-"""Which rules run, with which thresholds and severities; read from TOML or made in Python."""
+"""Which rules an audit runs, with which thresholds and severities, and the notices beside them."""
 
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
+from openrouter_async import _checks
 from openrouter_async.audit._findings import (
     Finding,
     KeyRule,
     ListRule,
     Remark,
     Rule,
+    Severity,
     severity_of,
 )
-from openrouter_async.audit._list_rules import MissingFromAccount, NotInRegistry
-from openrouter_async.audit._notices import NOTICES, Notice
+from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
 from openrouter_async.audit._reading import read_text
-from openrouter_async.audit._rules import BUILT_IN
-from openrouter_async.errors import ConfigurationError
+from openrouter_async.audit._spend_rules import (
+    ByokNotCounted,
+    Exhausted,
+    NearLimit,
+    NoLimit,
+    Overspent,
+    Spike,
+)
+from openrouter_async.audit._state_rules import (
+    Disabled,
+    Expired,
+    ExpiringSoon,
+    Idle,
+    NeverUsed,
+    NoExpiry,
+    Old,
+)
+from openrouter_async.errors import ConfigurationError, InvalidRequestError
 from openrouter_async.models import APIKey
+
+
+@attrs.frozen(kw_only=True)
+class Notice:
+    """Something that the walk itself finds, rather than a rule."""
+
+    id: str
+    severity: Severity = attrs.field(converter=severity_of)
+    doc: str
+
+
+HIDDEN_WORKSPACES: Final = "workspaces-hidden"
+FAILED_WORKSPACE: Final = "workspace-failed"
+UNREADABLE_KEY: Final = "unreadable-key"
+FOREIGN_KEY: Final = "foreign-key"
+UNVERIFIED_WALK: Final = "walk-unverified"
+
+NOTICES: Final = (
+    Notice(
+        id=HIDDEN_WORKSPACES,
+        severity=Severity.CRITICAL,
+        doc="The service does not tell the workspaces; only the default one was audited.",
+    ),
+    Notice(
+        id=FAILED_WORKSPACE,
+        severity=Severity.CRITICAL,
+        doc="A workspace could not be read to its end.",
+    ),
+    Notice(
+        id=UNREADABLE_KEY,
+        severity=Severity.WARNING,
+        doc="A key's record could not be read, so that no rule saw it.",
+    ),
+    Notice(
+        id=FOREIGN_KEY,
+        severity=Severity.WARNING,
+        doc="The service listed keys of another workspace than the one asked for.",
+    ),
+    Notice(
+        id=UNVERIFIED_WALK,
+        severity=Severity.WARNING,
+        doc="A workspace's list changed too much to be sure that no key was missed.",
+    ),
+)
+"""What the walk finds by itself; policies set their severities like those of rules."""
+
+
+Registry: TypeAlias = str | os.PathLike[str] | Iterable[str]
+"""A file's path, or the hashes themselves."""
+
+
+def read_registry(registry: Registry) -> frozenset[str]:
+    """Give the hashes; raises `ConfigurationError` that names the line, never what is in it.
+
+    A file has a hash a line; what follows a comma or white space, empty lines and lines beginning
+    with `#` are ignored, and so is a heading `hash` in the first line.
+    """
+    if isinstance(registry, (str, os.PathLike)):
+        return _read_file(Path(registry))
+    if not isinstance(registry, Iterable):
+        raise ConfigurationError("registry must be a file's path or an iterable of hashes")
+    hashes = list(cast("Iterable[object]", registry))
+    return frozenset(
+        _checked(hash, f"registry[{number}] is no hash") for number, hash in enumerate(hashes)
+    )
+
+
+def _read_file(path: Path) -> frozenset[str]:
+    try:
+        lines = read_text(path).splitlines()
+    except ConfigurationError as error:
+        problem = error.message
+    else:
+        return frozenset(
+            _checked(words[0], f"registry {path}: line {number} is no hash")
+            for number, line in enumerate(lines, start=1)
+            if (words := line.replace(",", " ").split()) and not _is_note(words[0], number)
+        )
+    raise ConfigurationError(f"registry {path} {problem}")
+
+
+def _is_note(word: str, line: int) -> bool:
+    return word.startswith("#") or (line == 1 and word.strip('"').lower() == "hash")
+
+
+def _checked(hash: object, problem: str) -> str:
+    plain = hash.strip('"') if isinstance(hash, str) else hash
+    try:
+        return _checks.key_hash("registry", plain)
+    except InvalidRequestError:
+        pass
+    raise ConfigurationError(problem)
+
+
+def rule(
+    name: str, *, severity: Severity | str = Severity.WARNING
+) -> Callable[[Callable[[APIKey, datetime], Iterable[Remark]]], KeyRule]:
+    """Make a rule of a generator function that takes a key and `now`, and yields remarks.
+
+    ```python
+    @rule("team-prefix", severity="info")
+    def team_prefix(key, now):
+        if "-" not in key.name:
+            yield Remark("Its name does not begin with a team.")
+
+    report = await client.audit(policy=Policy().with_rules(team_prefix))
+    ```
+    """
+
+    def decorate(function: Callable[[APIKey, datetime], Iterable[Remark]]) -> KeyRule:
+        return FunctionRule(
+            id=name,
+            severity=severity_of(severity),
+            function=function,
+            doc=inspect.getdoc(function) or "",
+        )
+
+    return decorate
+
+
+@attrs.frozen(kw_only=True)
+class FunctionRule:
+    """A rule made of a function by `rule`."""
+
+    id: str
+    severity: Severity
+    function: Callable[[APIKey, datetime], Iterable[Remark]]
+    doc: str = ""
+
+    def check(self, key: APIKey, now: datetime) -> Iterable[Remark]:
+        """Look at one key."""
+        return self.function(key, now)
+
+
+BUILT_IN: Final[tuple[Rule, ...]] = (
+    NoLimit(), NearLimit(), Exhausted(), Overspent(), NoExpiry(), ExpiringSoon(), Expired(),
+    Disabled(), NeverUsed(), Idle(), Old(), ByokNotCounted(), Spike(), DuplicateName(),
+    NotInRegistry(), MissingFromAccount(),
+)  # fmt: skip
+"""Every rule with its defaults, in the order in which findings of one severity are told."""
+
+RULES: Final[Mapping[str, Rule]] = {rule.id: rule for rule in BUILT_IN}
+"""The same by identifier."""
 
 
 def _needs_all(rule: Rule) -> bool:

@@ -1,21 +1,25 @@
-"""The report: everything an audit found, as frozen records and as plain data."""
+"""The report of an audit: built, saved, loaded and compared."""
 
 from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
-from openrouter_async import _money
+from openrouter_async import _json, _money
+from openrouter_async._careful import structure
 from openrouter_async._converter import to_dict
-from openrouter_async.audit._findings import Finding, Severity
-from openrouter_async.audit._totals import Totals
-from openrouter_async.errors import OpenRouterError
-from openrouter_async.models import APIKey
+from openrouter_async._json import as_object
+from openrouter_async.audit._findings import Figure, Finding, Severity, severity_of
+from openrouter_async.audit._ledger import Totals
+from openrouter_async.audit._reading import read_file
+from openrouter_async.errors import ConfigurationError, OpenRouterError, ResponseValidationError
+from openrouter_async.models import APIKey, Timestamp
 
 if TYPE_CHECKING:
     import altair as alt
@@ -136,8 +140,6 @@ class AuditReport:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AuditReport:
         """Read the JSON of `to_dict()` from a file; raises `ConfigurationError`."""
-        from openrouter_async.audit._saved import load_report
-
         return load_report(path)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -165,7 +167,7 @@ class AuditReport:
 
         Columns are nullable: `string`, `Float64`, `boolean`, and UTC datetimes.
         """
-        from openrouter_async.audit._frames import to_pandas
+        from openrouter_async.audit._notebook import to_pandas
 
         return to_pandas(self.rows())
 
@@ -176,7 +178,7 @@ class AuditReport:
         `daily`, `weekly`, `monthly` or `ever`. Raises `ConfigurationError` for others, and without
         the extra `pandas`.
         """
-        from openrouter_async.audit._frames import chart
+        from openrouter_async.audit._notebook import chart
 
         return chart(self.rows(), by, window)
 
@@ -233,3 +235,313 @@ def state_of(key: APIKey, now: datetime) -> str:
         "exhausted": key.is_exhausted,
     }
     return " ".join(reason for reason, holds in reasons.items() if holds) or "active"
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class _Space:
+    id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class _OfWorkspace:
+    workspace_id: str | None
+
+
+@attrs.frozen(kw_only=True)
+class _OfCreator:
+    creator_user_id: str | None
+
+
+@attrs.frozen(kw_only=True)
+class _SavedFinding:
+    rule: str
+    severity: str
+    sentence: str
+    hash: str | None = None
+    name: str | None = None
+    workspace_id: str | None = None
+    workspace: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Saved:
+    """What `AuditReport.to_dict()` gives, as far as its types can be checked at once."""
+
+    scope: str
+    now: Timestamp
+    started: Timestamp
+    finished: Timestamp
+    seconds: float
+    by: str | None
+    complete: bool
+    partial: bool
+    refetched: int
+    pages: int
+    requests: int
+    workspaces: list[_Space]
+    totals: Totals
+    by_workspace: list[Any]
+    by_creator: list[Any]
+    findings: list[_SavedFinding]
+    errors: list[AuditFailure]
+    skipped: list[str]
+    keys: list[APIKey]
+
+
+_PLAIN: Final = (
+    "scope", "now", "started", "finished", "seconds", "by", "complete", "partial", "refetched",
+    "pages", "requests", "errors", "skipped", "keys",
+)  # fmt: skip
+
+
+def load_report(path: str | os.PathLike[str]) -> AuditReport:
+    """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
+    where = Path(path)
+    try:
+        content = read_file(where)
+    except ConfigurationError as error:
+        problem = error.message
+    else:
+        try:
+            return report_from(_json.parse(content))
+        except ConfigurationError as error:
+            problem = f"is no saved report: {error.message}"
+        except ValueError as error:
+            problem = f"is {error}"
+    raise ConfigurationError(f"{where} {problem}")
+
+
+def report_from(document: object) -> AuditReport:
+    """Read what `AuditReport.to_dict()` gave; raises `ConfigurationError`."""
+    plain = as_object(document)
+    version = plain.get("schema")
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise ConfigurationError("it has no schema number")
+    if version > SCHEMA:
+        raise ConfigurationError(f"it has schema {version}, and this version reads up to {SCHEMA}")
+    try:
+        return _report(plain, structure(_Saved, plain))
+    except ResponseValidationError as error:
+        problem = error.message.replace("answer", "report")
+    raise ConfigurationError(problem)
+
+
+def _report(plain: Mapping[str, Any], saved: _Saved) -> AuditReport:
+    if saved.scope not in SCOPES:
+        raise ConfigurationError(f"report.scope: expected {', '.join(SCOPES)}")
+    findings = [
+        _finding(one, as_object(raw).get("figures"))
+        for one, raw in zip(saved.findings, plain["findings"], strict=True)
+    ]
+    return AuditReport(
+        **{name: getattr(saved, name) for name in _PLAIN},
+        findings=findings,
+        counts=_counts(plain.get("counts"), "counts"),
+        severities={
+            severity_of(word): count
+            for word, count in _counts(plain.get("severities"), "severities").items()
+        },
+        totals=_as_of(saved.totals, saved.now),
+        by_workspace={
+            structure(_OfWorkspace, raw).workspace_id: _as_of(structure(Totals, raw), saved.now)
+            for raw in saved.by_workspace
+        },
+        by_creator={
+            structure(_OfCreator, raw).creator_user_id: _as_of(structure(Totals, raw), saved.now)
+            for raw in saved.by_creator
+        },
+        workspaces={space.id: space.name for space in saved.workspaces},
+    )
+
+
+def _finding(saved: _SavedFinding, figures: object) -> Finding:
+    known = {
+        name: cast("Figure", value)
+        for name, value in as_object(figures).items()
+        if value is None or isinstance(value, (str, int, float))
+    }
+    return Finding(**attrs.asdict(saved), figures=known)
+
+
+def _counts(document: object, where: str) -> dict[str, int]:
+    counts = as_object(document)
+    if not all(type(count) is int for count in counts.values()):
+        raise ConfigurationError(f"report.{where}: expected numbers")
+    return counts
+
+
+def _as_of(totals: Totals, now: datetime) -> Totals:
+    totals.now = now
+    return totals
+
+
+COMPARISON_SCHEMA: Final = 1
+"""The version of `Comparison.to_dict()`."""
+
+
+@attrs.frozen(kw_only=True)
+class KeyChange:
+    """One field of one key, before and after."""
+
+    hash: str
+    name: str
+    """The newer one."""
+    workspace_id: str | None
+    """The newer one."""
+    field: str
+    """Such as `limit`, as `APIKey` has it."""
+    old: str | float | bool | datetime | None
+    new: str | float | bool | datetime | None
+
+
+@attrs.frozen(kw_only=True)
+class KeySpend:
+    """What a key spent between the two reports, USD."""
+
+    hash: str
+    name: str
+    workspace_id: str | None
+    usage: float
+    """Of the account's credits."""
+    byok_usage: float
+    """Of the owner's provider keys."""
+
+
+@attrs.frozen(kw_only=True)
+class Comparison:
+    """What changed from an older report to a newer one.
+
+    A key is said to be created or deleted only if both reports looked where it is. Without
+    `complete` a key may have been missed by one of them.
+    """
+
+    old: datetime
+    """When the older audit began (UTC)."""
+    new: datetime
+    """When the newer audit began (UTC)."""
+    complete: bool
+    """Whether both reports are."""
+    created: Sequence[APIKey]
+    deleted: Sequence[APIKey]
+    """As they were."""
+    enabled: Sequence[APIKey]
+    disabled: Sequence[APIKey]
+    limits: Sequence[KeyChange]
+    """Changes of `limit`, `limit_reset` and `include_byok_in_limit`."""
+    renamed: Sequence[KeyChange]
+    moved: Sequence[KeyChange]
+    """Changes of `workspace_id`."""
+    expiries: Sequence[KeyChange]
+    """Changes of `expires_at`."""
+    spend: Sequence[KeySpend]
+    """Keys that spent anything, the most first; what a deleted key spent at last is unknown."""
+    usage: float
+    """USD of the account's credits that all those spent."""
+    byok_usage: float
+    """USD of provider keys that all those spent."""
+    findings_new: Sequence[Finding]
+    findings_gone: Sequence[Finding]
+    workspaces: Mapping[str, str]
+    """Names by id, of both reports."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed, money spent included."""
+        return not any(getattr(self, name) for name in _LISTS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give JSON-ready data; `schema` is its version."""
+        return {
+            "schema": COMPARISON_SCHEMA,
+            "old": instant(self.old),
+            "new": instant(self.new),
+            "complete": self.complete,
+            "usage": self.usage,
+            "byok_usage": self.byok_usage,
+            "workspaces": [{"id": id_, "name": name} for id_, name in self.workspaces.items()],
+            **{name: [to_dict(each) for each in getattr(self, name)] for name in _LISTS},
+        }
+
+
+_LISTS: Final = (
+    "created", "deleted", "enabled", "disabled", "limits", "renamed", "moved", "expiries", "spend",
+    "findings_new", "findings_gone",
+)  # fmt: skip
+
+
+def compare(old: AuditReport, new: AuditReport) -> Comparison:
+    """Say what changed from one report to another; `AuditReport.load` reads saved ones."""
+    before = {key.hash: key for key in old.keys}
+    after = {key.hash: key for key in new.keys}
+    both = [(before[hash], key) for hash, key in after.items() if hash in before]
+    created = [key for key in new.keys if key.hash not in before and old.covers(key.workspace_id)]
+    spend = sorted(_spend(both, created), key=lambda each: -(each.usage + each.byok_usage))
+    return Comparison(
+        old=old.started,
+        new=new.started,
+        complete=old.complete and new.complete,
+        created=created,
+        deleted=[key for key in old.keys if key.hash not in after and new.covers(key.workspace_id)],
+        enabled=[key for was, key in both if was.disabled and not key.disabled],
+        disabled=[key for was, key in both if key.disabled and not was.disabled],
+        limits=_changes(both, "limit", "limit_reset", "include_byok_in_limit"),
+        renamed=_changes(both, "name"),
+        moved=_changes(both, "workspace_id"),
+        expiries=_changes(both, "expires_at"),
+        spend=spend,
+        usage=_money.total(each.usage for each in spend),
+        byok_usage=_money.total(each.byok_usage for each in spend),
+        findings_new=_only_in(new, old),
+        findings_gone=_only_in(old, new),
+        workspaces={**old.workspaces, **new.workspaces},
+    )
+
+
+def _changes(both: Iterable[tuple[APIKey, APIKey]], *fields: str) -> list[KeyChange]:
+    return [
+        KeyChange(
+            hash=key.hash,
+            name=key.name,
+            workspace_id=key.workspace_id,
+            field=field,
+            old=getattr(was, field),
+            new=getattr(key, field),
+        )
+        for was, key in both
+        for field in fields
+        if _money.differ(getattr(was, field), getattr(key, field))
+    ]
+
+
+def _spend(both: Iterable[tuple[APIKey, APIKey]], created: Iterable[APIKey]) -> Iterable[KeySpend]:
+    pairs: list[tuple[APIKey | None, APIKey]] = [*both, *((None, key) for key in created)]
+    for was, key in pairs:
+        usage = _money.difference(key.usage, was.usage if was else 0)
+        byok = _money.difference(key.byok_usage, was.byok_usage if was else 0)
+        if usage or byok:
+            yield KeySpend(
+                hash=key.hash,
+                name=key.name,
+                workspace_id=key.workspace_id,
+                usage=usage,
+                byok_usage=byok,
+            )
+
+
+def _only_in(report: AuditReport, other: AuditReport) -> list[Finding]:
+    """Give the findings that the other report would have too, if nothing had changed."""
+    known = set(map(_identity, other.findings))
+    return [
+        finding
+        for finding in report.findings
+        if _identity(finding) not in known and other.covers(finding.workspace_id)
+    ]
+
+
+def _identity(finding: Finding) -> tuple[str | None, ...]:
+    place = finding.hash or finding.workspace_id
+    return finding.rule, finding.severity, place

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 import attrs
 
 from openrouter_async import _money
-from openrouter_async.audit._findings import Remark, Severity
-from openrouter_async.audit._phrases import is_usable, money
-from openrouter_async.audit._settings import number, percents
+from openrouter_async.audit._findings import Remark, Severity, is_usable, money
+from openrouter_async.audit._thresholds import number, percents
 from openrouter_async.models import APIKey
 
 

@@ -8,9 +8,8 @@ from typing import Final
 
 import attrs
 
-from openrouter_async.audit._findings import Figure, Remark, Severity
-from openrouter_async.audit._phrases import days, days_between, is_usable
-from openrouter_async.audit._settings import number
+from openrouter_async.audit._findings import Figure, Remark, Severity, days, days_between, is_usable
+from openrouter_async.audit._thresholds import number
 from openrouter_async.models import APIKey
 
 _RECORDED_SINCE: Final = datetime(2026, 1, 1, tzinfo=UTC)

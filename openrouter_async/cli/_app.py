@@ -1,31 +1,42 @@
-"""The app: every group of commands is a module that registers its own."""
+"""The app: the table of commands, and what stands around them."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from openrouter_async._version import __version__
-from openrouter_async.cli import (
-    _audit,
-    _bulk,
-    _changes,
-    _create,
-    _diff,
-    _reads,
-    _recover,
-    _rotate,
-    _sandbox,
-)
+from openrouter_async.cli._audit import audit, diff
+from openrouter_async.cli._bulk import bulk
+from openrouter_async.cli._changes import delete, update
+from openrouter_async.cli._console import complain, mute
+from openrouter_async.cli._create import create
 from openrouter_async.cli._exits import MEANINGS, CommandError, Exit
-from openrouter_async.cli._messages import complain, mute
 from openrouter_async.cli._output import guard_descriptors
+from openrouter_async.cli._reads import get_key, list_keys, list_workspaces, whoami
+from openrouter_async.cli._rotate import recover, rotate
+from openrouter_async.cli._run import Command, command
+from openrouter_async.cli._sandbox import sandbox
 from openrouter_async.report import plain
 
-GROUPS: Final = (_audit, _diff, _reads, _create, _changes, _rotate, _recover, _bulk, _sandbox)
+COMMANDS: Final[Mapping[str, Command]] = {
+    "audit": audit,
+    "diff": diff,
+    "list": list_keys,
+    "get": get_key,
+    "whoami": whoami,
+    "workspaces": list_workspaces,
+    "create": create,
+    "update": update,
+    "delete": delete,
+    "rotate": rotate,
+    "recover": recover,
+    "bulk": bulk,
+    "sandbox": sandbox,
+}
 
 _ENVIRONMENT: Final = """\
 [bold]Environment[/bold]
@@ -48,8 +59,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_ENVIRONMENT}\n\n{_EXIT_CODES}\n\n{_BEGINNING}",
 )
-for group in GROUPS:
-    group.register(app)
+for name, function in COMMANDS.items():
+    command(app, name)(function)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it

@@ -1,4 +1,4 @@
-"""The audit of a whole account."""
+"""The commands that judge an account: audit, diff."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from typing import Annotated, Final
 import attrs
 import typer
 
-from openrouter_async.audit import AuditProgress, AuditReport, AuditRun, Severity
+from openrouter_async.audit import AuditProgress, AuditReport, AuditRun, Severity, compare
+from openrouter_async.cli._console import audit_progress, tell, warn
 from openrouter_async.cli._exits import Exit
-from openrouter_async.cli._groups import command
-from openrouter_async.cli._messages import tell, warn
 from openrouter_async.cli._output import Destination
-from openrouter_async.cli._progress import audit_progress
 from openrouter_async.cli._session import Connection
-from openrouter_async.cli._sheet import Format, Sheet, opened
+from openrouter_async.cli._sheet import Format, RecordFormat, RecordOption, Sheet, opened
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.report import (
     KeyRow,
@@ -135,11 +133,6 @@ class Layout:
             rich_help_panel="Output",
         ),
     ] = False
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "audit")(audit)
 
 
 def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: Connection) -> int:
@@ -284,3 +277,42 @@ def _why(report: AuditReport) -> str:
     if not report.workspaces:
         return "the service tells of no workspace but the default one"
     return "keys changed while they were read"
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(help="The older report.", metavar="OLD")],
+    new: Annotated[Path, typer.Argument(help="The newer report.", metavar="NEW")],
+    form: RecordOption = RecordFormat.TABLE,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A file, instead of standard output.", metavar="PATH"),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many rows a table shows.", metavar="N", min=0)] = 20,
+    *,
+    everything: Annotated[
+        bool, typer.Option("--all", "-a", metavar="", help="Show every row.")
+    ] = False,
+) -> int:
+    """Compare two saved audits: keys, limits, spend and findings.
+
+    Both files come from openrouter-keys audit --save FILE (or --format json). No
+    request is made.
+
+    [bold]Examples[/bold]
+
+    openrouter-keys audit --save today.json
+    openrouter-keys diff yesterday.json today.json
+    openrouter-keys diff yesterday.json today.json --format json
+    """
+    changed = compare(AuditReport.load(old), AuditReport.load(new))
+    with opened(output) as destination:
+        if form is RecordFormat.JSON:
+            destination.write(json_text(changed.to_dict()))
+        else:
+            from openrouter_async.report._comparison import comparison_parts
+            from openrouter_async.report._tables import render
+
+            parts = comparison_parts(changed, top=None if everything else top)
+            width, colour = destination.width, destination.colour
+            destination.show(render(parts, width=width, colour=colour))
+    return Exit.DONE

@@ -1,39 +1,139 @@
-"""The command that changes many keys, by a table of them."""
+"""The command that changes many keys, and the table of changes that it reads."""
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 import attrs
 import typer
 
+from openrouter_async import _json
+from openrouter_async._operations import CreateKeys, UpdateKeys
 from openrouter_async._options import Waiting
-from openrouter_async.bulk_changes import Action, BulkRun, Outcome, Status
+from openrouter_async.bulk import Action, BulkRun, Outcome, Status
+from openrouter_async.cli._console import tell, wants_motion, warn
 from openrouter_async.cli._exits import CommandError, Exit
-from openrouter_async.cli._groups import command
-from openrouter_async.cli._messages import tell, warn
 from openrouter_async.cli._output import Destination, standard_output
-from openrouter_async.cli._progress import wants_motion
 from openrouter_async.cli._rotate import JournalOption
 from openrouter_async.cli._session import Connection
 from openrouter_async.cli._sinks import sink_for
-from openrouter_async.cli._table_of_changes import read_items
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.provisioning import ProvisionedKey, Sink
 from openrouter_async.report import json_line, plain
+
+_LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of a table."""
+_NONE: Final = frozenset({"null", "none"})
+
+
+def read_items(path: Path, action: Action) -> list[dict[str, Any]]:
+    """Read the rows of a table; raises `CommandError` that names the line."""
+    text = _text(path)
+    is_json = text.lstrip()[:1] == "{"
+    rows = _from_json(text) if is_json else _from_csv(text)
+    if action in (Action.DISABLE, Action.DELETE):
+        return [{"hash": row.get("hash")} for _, row in rows]
+    takes: Any = CreateKeys if action is Action.CREATE else UpdateKeys
+    known = {field.name for field in attrs.fields(takes)} - {"external"}
+    for line, row in rows:
+        for name in row:
+            if name not in known:
+                raise CommandError(f"line {line}: no parameter {plain(str(name))!r} of {action}")
+    return [row for _, row in rows]
+
+
+def _text(path: Path) -> str:
+    try:
+        if str(path) == "-":
+            data = sys.stdin.buffer.read(_LARGEST + 1)
+        else:
+            with path.open("rb") as file:
+                data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise CommandError(f"{path}: too large")
+        return data.decode("utf-8-sig")
+    except OSError as error:
+        problem = f"{path}: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = f"{path}: not UTF-8"
+    except ValueError:
+        problem = "not a path"
+    raise CommandError(problem)
+
+
+def _from_json(text: str) -> list[tuple[int, dict[str, Any]]]:
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for line, row in enumerate(text.splitlines(), 1):
+        if row.strip():
+            try:
+                parsed: object = _json.parse(row.encode())
+            except ValueError:
+                parsed = None
+            if not isinstance(parsed, dict):
+                raise CommandError(f"line {line}: not a JSON object")
+            rows.append((line, cast("dict[str, Any]", parsed)))
+    return rows
+
+
+def _from_csv(text: str) -> list[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    rows: list[tuple[int, dict[str, Any]]] = []
+    broken = False
+    try:
+        for row in reader:
+            if None in row or None in row.values():
+                raise CommandError(f"line {reader.line_num}: more or fewer cells than the header")
+            values = {name.strip(): cell.strip() for name, cell in row.items() if cell.strip()}
+            rows.append((reader.line_num, _typed(reader.line_num, values)))
+    except csv.Error:
+        broken = True
+    if broken:
+        raise CommandError(f"line {reader.line_num}: not CSV")
+    return rows
+
+
+def _typed(line: int, values: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _cell(line, name, value) for name, value in values.items()}
+
+
+def _cell(line: int, name: str, text: str) -> Any:
+    convert = _CONVERTERS.get(name)
+    if text.casefold() in _NONE and name != "name":
+        return None
+    if convert is None:
+        return text
+    try:
+        return convert(text)
+    except (ValueError, KeyError):
+        pass
+    raise CommandError(f"line {line}: {name} cannot be {plain(text)!r}")
+
+
+def _flag(text: str) -> bool:
+    return {"true": True, "false": False, "yes": True, "no": False}[text.casefold()]
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "limit": float,
+    "disabled": _flag,
+    "include_byok_in_limit": _flag,
+}
+
 
 _TEMPLATE: Final = re.compile(r"\{(name|index)\}")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_\-]")
 
 
 @attrs.frozen(kw_only=True)
-class How:
-    """How to go about it."""
+class BulkOptions:
+    """BulkOptions to go about it."""
 
     sink: Annotated[
         str | None,
@@ -65,11 +165,6 @@ class How:
     journal_dir: JournalOption = None
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "bulk")(bulk)
-
-
 def bulk(
     action: Annotated[
         Action, typer.Argument(help="create, update, disable or delete.", show_default=False)
@@ -77,7 +172,7 @@ def bulk(
     table: Annotated[
         Path, typer.Argument(help="CSV with a header, or NDJSON; - reads standard input.")
     ],
-    how: How,
+    how: BulkOptions,
     connection: Connection,
 ) -> int:
     """Create, update, disable or delete many keys.
@@ -111,7 +206,7 @@ def bulk(
 
 
 def _run(
-    client: AsyncOpenRouter, action: Action, items: Sequence[Mapping[str, Any]], how: How
+    client: AsyncOpenRouter, action: Action, items: Sequence[Mapping[str, Any]], how: BulkOptions
 ) -> BulkRun:
     keys = client.api_keys
     common: dict[str, Any] = {
@@ -162,7 +257,7 @@ def _tell_wait(waiting: Waiting) -> None:
     sys.stderr.flush()
 
 
-def _show(destination: Destination, outcomes: Sequence[Outcome], how: How) -> None:
+def _show(destination: Destination, outcomes: Sequence[Outcome], how: BulkOptions) -> None:
     for outcome in outcomes:
         if outcome.widens:
             warn(f"{plain(outcome.subject)}: {plain('; '.join(outcome.widens))}")

@@ -13,15 +13,13 @@ import typer
 
 from openrouter_async import _checks
 from openrouter_async._converter import to_dict
-from openrouter_async.cli._choices import byok, either, given
+from openrouter_async.cli._console import complain, is_terminal, tell, tell_details
 from openrouter_async.cli._exits import CommandError, Exit, explain
-from openrouter_async.cli._groups import command
-from openrouter_async.cli._messages import complain, is_terminal, tell, tell_details
+from openrouter_async.cli._options import byok, either, given, workspace_id
 from openrouter_async.cli._output import standard_output
 from openrouter_async.cli._reads import Hash, show_record
 from openrouter_async.cli._session import Connection
 from openrouter_async.cli._sheet import RecordFormat, RecordOption
-from openrouter_async.cli._workspaces import workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.models import UpdateKeysResponse
@@ -87,12 +85,6 @@ class Changes:
                 include=self.include_byok_in_limit, exclude=self.no_include_byok_in_limit
             ),
         }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "update")(update)
-    command(app, "delete")(delete)
 
 
 def update(

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from openrouter_async.cli._console import is_terminal, warn
 from openrouter_async.cli._exits import CommandError
-from openrouter_async.cli._messages import is_terminal, warn
 from openrouter_async.secret import Secret
 
 VARIABLE: Final = "OPENROUTER_API_KEY"

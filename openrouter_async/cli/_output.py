@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from openrouter_async.cli._console import mute, wants_colour
 from openrouter_async.cli._exits import CommandError, Exit
-from openrouter_async.cli._messages import mute, wants_colour
 from openrouter_async.report import utf8
 
 _NARROWEST: Final = 40

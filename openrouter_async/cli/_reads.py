@@ -13,14 +13,13 @@ import typer
 from openrouter_async import _checks
 from openrouter_async._converter import to_dict
 from openrouter_async._operations import PAGE_SIZE, ListKeys
-from openrouter_async._pages import LENIENT_LIST
+from openrouter_async._prefetch import LENIENT_LIST
+from openrouter_async.cli._console import tell, warn
 from openrouter_async.cli._exits import CommandError, Exit
-from openrouter_async.cli._groups import command
-from openrouter_async.cli._messages import tell, warn
+from openrouter_async.cli._options import all_workspaces, workspace_id
 from openrouter_async.cli._output import Destination, standard_output
 from openrouter_async.cli._session import Connection
 from openrouter_async.cli._sheet import RecordFormat, RecordOption, Sheet, Sorted, Writer, opened
-from openrouter_async.cli._workspaces import all_workspaces, workspace_id
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import InvalidRequestError, ResponseValidationError
 from openrouter_async.models import APIKey
@@ -70,14 +69,6 @@ class Which:
             (since is None or key.created_at >= since)
             and (pattern is None or fnmatchcase(key.name.casefold(), pattern))
         )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    command(app, "list")(list_keys)
-    command(app, "get")(get_key)
-    command(app, "whoami")(whoami)
-    command(app, "workspaces")(list_workspaces)
 
 
 def list_keys(which: Which, sheet: Sheet, connection: Connection) -> int:

@@ -1,16 +1,79 @@
-"""What stands around every command: errors become one line and an exit code."""
+"""What stands around every command: options that several share, and errors as exit codes."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar, get_type_hints
 
+import attrs
+import typer
+
+from openrouter_async.cli._console import complain, set_up_logging, tell, tell_details
 from openrouter_async.cli._exits import CommandError, Exit, explain
-from openrouter_async.cli._messages import complain, set_up_logging, tell, tell_details
 from openrouter_async.cli._output import OutputGoneError
 from openrouter_async.cli._session import Connection
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.report import plain
+
+Command: TypeAlias = "Callable[..., int | None]"
+AnyCommand = TypeVar("AnyCommand", bound=Command)
+
+
+def command(
+    app: typer.Typer, name: str | None = None, **settings: Any
+) -> Callable[[AnyCommand], AnyCommand]:
+    """Register a function as a command; what it returns is the exit code, None for 0."""
+
+    def register(function: AnyCommand) -> AnyCommand:
+        app.command(name, **settings)(_expanded(function))
+        return function
+
+    return register
+
+
+def _expanded(function: Command) -> Callable[..., int]:
+    signature = inspect.signature(function, eval_str=True)
+    groups = {
+        parameter.name: parameter.annotation
+        for parameter in signature.parameters.values()
+        if attrs.has(parameter.annotation)
+    }
+    parameters = [
+        expanded
+        for parameter in signature.parameters.values()
+        for expanded in (
+            _parameters_of(groups[parameter.name])
+            if parameter.name in groups
+            else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        )
+    ]
+
+    def command(**given: Any) -> int:
+        made = {
+            name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
+            for name, group in groups.items()
+        }
+        return run_guarded(function, given | made)
+
+    command.__doc__ = function.__doc__
+    command.__name__ = function.__name__
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _parameters_of(group: type[attrs.AttrsInstance]) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=field.default,
+            annotation=hints[field.name],
+        )
+        for field in attrs.fields(group)
+    ]
 
 
 def run_guarded(function: Callable[..., int | None], given: Mapping[str, Any]) -> int:

@@ -9,14 +9,8 @@ from typing import Annotated
 
 import typer
 
-from openrouter_async.cli._groups import command
 from openrouter_async.cli._output import standard_output
 from openrouter_async.report import count
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    command(app, "sandbox")(sandbox)
 
 
 def sandbox(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 import attrs
 import typer
 
-from openrouter_async._omitted import OMITTED
+from openrouter_async._options import OMITTED
 from openrouter_async._version import __version__
 from openrouter_async.cli._credentials import find_key
 from openrouter_async.cli._exits import CommandError

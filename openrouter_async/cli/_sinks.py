@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from openrouter_async import _files
 from openrouter_async.cli._exits import CommandError
 from openrouter_async.errors import ConfigurationError
-from openrouter_async.provisioning import DotenvSink, FileSink, ProvisionedKey, Sink, _files
+from openrouter_async.provisioning import DotenvSink, FileSink, ProvisionedKey, Sink
 from openrouter_async.provisioning._sinks import CallableSink
 from openrouter_async.secret import Secret
 

@@ -5,13 +5,13 @@ The methods are on `client.api_keys`: `provision`, `rotate`, `finish_rotations`,
 two functions that need no client: `unfinished` and `dismiss`.
 """
 
-from openrouter_async.provisioning._dotenv import DotenvSink
-from openrouter_async.provisioning._finish import FinishedRotation, Outcome
 from openrouter_async.provisioning._provision import dismiss
+from openrouter_async.provisioning._recovery import FinishedRotation, Outcome
 from openrouter_async.provisioning._rotate import Rotation
 from openrouter_async.provisioning._sinks import (
     AnySink,
     CallableSink,
+    DotenvSink,
     FileSink,
     ProvisionedKey,
     Sink,

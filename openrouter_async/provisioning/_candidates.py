@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from openrouter_async._core import Client
+from openrouter_async._caller import Client
 from openrouter_async._operations import ListKeys
-from openrouter_async._options import CallOptions
-from openrouter_async._settings import checked_seconds
+from openrouter_async._options import CallOptions, checked_seconds
 from openrouter_async.models import APIKey
 from openrouter_async.paging import KeyWalk
 
@@ -18,7 +17,7 @@ _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 8.0
 
 
-class Trace(Protocol):
+class CreateTrace(Protocol):
     """What is known of a key that may exist: an `AmbiguousCreateError`, or a journal's content."""
 
     @property
@@ -39,7 +38,7 @@ def seconds(name: str, given: float) -> float:
 
 
 async def find_candidates(
-    client: Client, trace: Trace, within: float, options: CallOptions
+    client: Client, trace: CreateTrace, within: float, options: CallOptions
 ) -> list[APIKey]:
     """Look until there is one, `within` seconds at most, with growing waits."""
     deadline = client.clock.time() + seconds("within", within)
@@ -53,7 +52,7 @@ async def find_candidates(
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
-async def _look(client: Client, trace: Trace, options: CallOptions) -> list[APIKey]:
+async def _look(client: Client, trace: CreateTrace, options: CallOptions) -> list[APIKey]:
     """Look through the workspace's keys, newest first, back to where the create was begun."""
     given = ListKeys(include_disabled=True, include_expired=True, workspace_id=trace.workspace_id)
     walk = KeyWalk(client, given, options, lenient=True)
@@ -66,7 +65,7 @@ async def _look(client: Client, trace: Trace, options: CallOptions) -> list[APIK
     return found
 
 
-def could_be(key: APIKey, trace: Trace) -> bool:
+def could_be(key: APIKey, trace: CreateTrace) -> bool:
     """Say whether the key could be the one: its hash if that was seen, else name and time."""
     if trace.hash is not None:
         return key.hash == trace.hash

@@ -22,9 +22,8 @@ from typing import Any, Final, cast
 
 import attrs
 
-from openrouter_async import _json
+from openrouter_async import _files, _json
 from openrouter_async.errors import ConfigurationError
-from openrouter_async.provisioning import _files
 from openrouter_async.secret import Secret
 
 SUFFIX: Final = ".journal"
@@ -79,7 +78,7 @@ def refuse_foreign_folder(folder: Path) -> None:
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class JournalContent:
     """What could be read of a journal."""
 
     entries: list[Entry]
@@ -94,7 +93,7 @@ class Found:
 class Journal:
     """One work's journal, held open and locked for as long as this process is at it."""
 
-    def __init__(self, path: Path, descriptor: int, found: Found) -> None:
+    def __init__(self, path: Path, descriptor: int, found: JournalContent) -> None:
         self.path = path
         self.entries = list(found.entries)
         self._found = found
@@ -112,7 +111,7 @@ class Journal:
         open_folder(folder)
         path = folder / f"{_stamp()}-{secrets.token_hex(4)}{SUFFIX}"
         descriptor = _files.open_new(path)
-        journal = cls(path, descriptor, Found(entries=[], damaged=False, end=0))
+        journal = cls(path, descriptor, JournalContent(entries=[], damaged=False, end=0))
         try:
             _files.lock(descriptor)
             _files.write_over(descriptor, _ROOM)
@@ -142,7 +141,7 @@ class Journal:
             os.close(descriptor)
             raise
 
-    def found(self) -> Found:
+    def found(self) -> JournalContent:
         """Give what is in it, as a reader would find it."""
         return attrs.evolve(self._found, entries=list(self.entries), end=self._end)
 
@@ -195,16 +194,16 @@ async def reopen(path: Path) -> Journal:
     return await _files.run_to_end(partial(Journal.reopen, path), undo=Journal.close)
 
 
-def read(path: Path) -> Found:
+def read(path: Path) -> JournalContent:
     """Read a journal; raises `OSError` only where the file itself cannot be read."""
     return parse(_files.read(path, _LARGEST) or b"")
 
 
-def parse(data: bytes) -> Found:
+def parse(data: bytes) -> JournalContent:
     """Read what is whole in a journal's bytes, whatever they are."""
     lines = [line for line in data.split(b"\n") if line]
     read = [_entry_in(line) for line in lines]
-    return Found(
+    return JournalContent(
         entries=[entry for entry in read if entry is not None],
         damaged=None in read or len(data) >= _LARGEST,
         torn=read == [None] and not lines[0].endswith(b"}") and data.endswith(b"\n\n"),

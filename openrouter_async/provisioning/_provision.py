@@ -20,8 +20,10 @@ from typing import Any, Final
 
 import attrs
 
+from openrouter_async import _files
+from openrouter_async._caller import Caller
 from openrouter_async._checks import instant
-from openrouter_async._core import Caller
+from openrouter_async._files import PATIENCE, run_to_end
 from openrouter_async._operations import CREATE, CreateKeys, compose
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
@@ -30,8 +32,6 @@ from openrouter_async.errors import (
     OpenRouterError,
     SinkError,
 )
-from openrouter_async.provisioning import _files
-from openrouter_async.provisioning._files import PATIENCE, run_to_end
 from openrouter_async.provisioning._journal import Journal, folder_at
 from openrouter_async.provisioning._sinks import (
     AnySink,

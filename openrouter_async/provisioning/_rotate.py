@@ -21,20 +21,20 @@ from typing import Final
 import attrs
 
 from openrouter_async import _checks
-from openrouter_async._core import Client
+from openrouter_async._caller import Client
+from openrouter_async._files import reason, run_to_end
 from openrouter_async._money import rounded
-from openrouter_async._omitted import OMITTED, Omitted
 from openrouter_async._operations import (
     CURRENT,
     DELETE,
     GET,
     UPDATE,
     CreateKeys,
-    Nothing,
-    OneKey,
+    KeyHash,
+    NoParams,
     UpdateKeys,
 )
-from openrouter_async._options import CallOptions
+from openrouter_async._options import OMITTED, CallOptions, Omitted
 from openrouter_async.errors import (
     BadRequestResponseError,
     ConflictResponseError,
@@ -48,7 +48,6 @@ from openrouter_async.errors import (
 from openrouter_async.models import APIKey, GetCurrentKeyData
 from openrouter_async.paging import KeyAssignmentWalk
 from openrouter_async.provisioning._candidates import seconds
-from openrouter_async.provisioning._files import reason, run_to_end
 from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import (
     Work,
@@ -103,7 +102,7 @@ class Rotation:
 
 
 @attrs.frozen(kw_only=True)
-class Means:
+class RotationContext:
     """With what, and how patiently, a rotation is carried out."""
 
     client: Client
@@ -119,7 +118,7 @@ class Means:
 
 
 async def rotate(
-    means: Means, hash: str, sink: AnySink, journal_dir: str | os.PathLike[str] | None
+    means: RotationContext, hash: str, sink: AnySink, journal_dir: str | os.PathLike[str] | None
 ) -> Rotation:
     """Begin a rotation, or go on with one that did not come to its end."""
     hash = _checks.key_hash("hash", hash)
@@ -130,11 +129,11 @@ async def rotate(
     if earlier is not None:
         await run_to_end(partial(dismiss, earlier))
     client, options = means.client, means.options
-    old = (await client.call(GET, OneKey(hash=hash), options)).data
+    old = (await client.call(GET, KeyHash(hash=hash), options)).data
     _refuse_unfit(old)
     await _refuse_key_in_use(client, old, options)
     unguarded = await _refuse_unguarded(means, hash)
-    old = (await client.call(GET, OneKey(hash=hash), options)).data  # as it is by now
+    old = (await client.call(GET, KeyHash(hash=hash), options)).data  # as it is by now
     _refuse_unfit(old)
     twin = twin_of(old)
     facts = {"limit": twin.limit, "allow_unguarded": means.allow_unguarded}
@@ -196,14 +195,14 @@ def _refuse_unfit(old: APIKey) -> None:
 
 async def _refuse_key_in_use(client: Client, old: APIKey, options: CallOptions) -> None:
     """Refuse the key that makes the requests."""
-    current = await client.call(CURRENT, Nothing(), options)
+    current = await client.call(CURRENT, NoParams(), options)
     if current.data.label == old.label:
         raise RotationError(
             "the key is the one that makes these requests", operation=ROTATION, old_hash=old.hash
         )
 
 
-async def _refuse_unguarded(means: Means, hash: str) -> str | None:
+async def _refuse_unguarded(means: RotationContext, hash: str) -> str | None:
     """Return which guardrail the new key would lack; raises `RotationError` unless allowed."""
     unguarded = await _unguarded(means, hash)
     if unguarded is not None and not means.allow_unguarded:
@@ -212,7 +211,9 @@ async def _refuse_unguarded(means: Means, hash: str) -> str | None:
     return unguarded
 
 
-async def _unguarded(means: Means, old_hash: str, new_hash: str | None = None) -> str | None:
+async def _unguarded(
+    means: RotationContext, old_hash: str, new_hash: str | None = None
+) -> str | None:
     """Return which guardrail the new key would lack, or may lack; None if there is none."""
     try:
         guardrails = await _guardrails_of(means, {old_hash, new_hash} - {None})
@@ -224,7 +225,9 @@ async def _unguarded(means: Means, old_hash: str, new_hash: str | None = None) -
     return f"the guardrail {guardrail}"
 
 
-async def _guardrails_of(means: Means, hashes: AbstractSet[str | None]) -> dict[str | None, str]:
+async def _guardrails_of(
+    means: RotationContext, hashes: AbstractSet[str | None]
+) -> dict[str | None, str]:
     """Return the guardrails that are assigned to these keys; a key has one at most."""
     for _ in range(_MOST_WALKS):
         found: dict[str | None, str] = {}
@@ -244,7 +247,7 @@ async def _guardrails_of(means: Means, hashes: AbstractSet[str | None]) -> dict[
     raise PagingError("the assignments change while they are read")
 
 
-async def _go_on(means: Means, earlier: Unfinished, sink: Sink) -> Rotation:
+async def _go_on(means: RotationContext, earlier: Unfinished, sink: Sink) -> Rotation:
     """Go on with a rotation; raises `RotationError` where only people can decide."""
     journal = await _reopened(earlier)
     try:
@@ -269,13 +272,13 @@ async def _reopened(said: Unfinished) -> Journal:
     raise _error(f"a rotation of this key was begun, and {problem}", said)
 
 
-async def resume_rotation(means: Means, journal: Journal, sink: Sink | None) -> Rotation:
+async def resume_rotation(means: RotationContext, journal: Journal, sink: Sink | None) -> Rotation:
     """Take the steps that are missing; the journal is held open by the caller."""
     said = said_by(journal)
     if said.old_hash is None:
         raise _error("its journal does not say which key it replaces", said)
     key = await deliver_again(journal, said, sink)
-    old = (await means.client.call(GET, OneKey(hash=said.old_hash), means.options)).data
+    old = (await means.client.call(GET, KeyHash(hash=said.old_hash), means.options)).data
     unguarded = await _unguarded(means, said.old_hash, key.hash)
     allowed = means.allow_unguarded or Plan.read(journal.entries).allow_unguarded
     if unguarded is not None and not allowed:
@@ -288,7 +291,11 @@ async def resume_rotation(means: Means, journal: Journal, sink: Sink | None) -> 
 
 
 async def _replace(
-    means: Means, old: APIKey, journal: Journal, key: ProvisionedKey, unguarded: str | None
+    means: RotationContext,
+    old: APIKey,
+    journal: Journal,
+    key: ProvisionedKey,
+    unguarded: str | None,
 ) -> Rotation:
     """Verify, compare, disable, and leave the journal as pending."""
     try:
@@ -297,7 +304,7 @@ async def _replace(
         await run_to_end(partial(journal.note, "verified"))
         limit = await _lower(means, old, journal, key, current.limit)
         disabled_at = await _disable(means, old.hash)
-        old = (await means.client.call(GET, OneKey(hash=old.hash), means.options)).data
+        old = (await means.client.call(GET, KeyHash(hash=old.hash), means.options)).data
         await _refuse_difference(means, old, journal, key, current)  # it was changed meanwhile
         limit = await _lower(means, old, journal, key, limit)
         left = left_behind(old, limit, unguarded)
@@ -331,7 +338,7 @@ def _stopped(problem: str, old_hash: str, key: ProvisionedKey, journal: Journal)
 
 
 async def _lower(
-    means: Means, old: APIKey, journal: Journal, key: ProvisionedKey, limit: float | None
+    means: RotationContext, old: APIKey, journal: Journal, key: ProvisionedKey, limit: float | None
 ) -> float | None:
     """Lower the new key's lifetime cap to what is left of the old one's; return its limit."""
     left = left_of_cap(old)
@@ -351,7 +358,7 @@ async def lower(client: Client, hash: str, limit: float, options: CallOptions) -
         raise RotationError("the service did not lower the new key's limit")
 
 
-async def _disable(means: Means, hash: str) -> datetime:
+async def _disable(means: RotationContext, hash: str) -> datetime:
     """Disable a key and give the moment, on the service's clock where it says so."""
     changed = UpdateKeys(hash=hash, disabled=True)
     after = (await means.client.call(UPDATE, changed, means.options)).data
@@ -360,14 +367,14 @@ async def _disable(means: Means, hash: str) -> datetime:
     return after.updated_at or datetime.now(UTC)
 
 
-async def _answering(means: Means, secret: Secret) -> GetCurrentKeyData:
+async def _answering(means: RotationContext, secret: Secret) -> GetCurrentKeyData:
     """Ask the new key who it is until it answers: a new key may need some seconds."""
     clock = means.client.clock
     deadline = clock.time() + means.verify_within
     wait = _FIRST_WAIT
     while True:
         try:
-            return (await means.client.call_as(secret, CURRENT, Nothing(), means.options)).data
+            return (await means.client.call(CURRENT, NoParams(), means.options, key=secret)).data
         except (UnauthorizedResponseError, ForbiddenResponseError, NotFoundResponseError):
             left = deadline - clock.time()
             if left <= 0:
@@ -377,7 +384,7 @@ async def _answering(means: Means, secret: Secret) -> GetCurrentKeyData:
 
 
 async def _refuse_difference(
-    means: Means,
+    means: RotationContext,
     old: APIKey,
     journal: Journal,
     key: ProvisionedKey,
@@ -388,7 +395,7 @@ async def _refuse_difference(
     fields = differences(old, plan, current)
     record = key.data
     if record is None and key.hash is not None:
-        record = (await means.client.call(GET, OneKey(hash=key.hash), means.options)).data
+        record = (await means.client.call(GET, KeyHash(hash=key.hash), means.options)).data
     if record is not None:
         fields += differences(old, plan, record)
         if record.label != current.label:
@@ -440,7 +447,7 @@ async def _enable(
 ) -> APIKey:
     """Enable the old key; what its successor spent is taken off a limit that never resets."""
     limit: float | Omitted = OMITTED
-    old = (await client.call(GET, OneKey(hash=hash), options)).data
+    old = (await client.call(GET, KeyHash(hash=hash), options)).data
     if old.limit is not None and old.limit_reset is None:
         spent = await _spent_by_successor(client, said, options)
         if spent:
@@ -458,7 +465,7 @@ async def _spent_by_successor(client: Client, said: Unfinished, options: CallOpt
     if said.hash is None:
         return 0.0
     try:
-        return spent_by((await client.call(GET, OneKey(hash=said.hash), options)).data)
+        return spent_by((await client.call(GET, KeyHash(hash=said.hash), options)).data)
     except NotFoundResponseError:  # it was deleted by an attempt that was then interrupted
         return 0.0
 
@@ -476,6 +483,6 @@ async def _less(limit: float, spent: float, journal: Journal) -> float:
 async def delete(client: Client, hash: str, options: CallOptions) -> bool:
     """Delete a key; False: it was gone already."""
     try:
-        return not (await client.call(DELETE, OneKey(hash=hash), options)).already_gone
+        return not (await client.call(DELETE, KeyHash(hash=hash), options)).already_gone
     except NotFoundResponseError:
         return False

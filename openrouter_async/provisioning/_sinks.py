@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import inspect
+import logging
 import os
+import re
+import stat
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,10 +16,14 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
+from openrouter_async import _files
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
-from openrouter_async.provisioning import _files
+from openrouter_async.provisioning._dotenv import quoted, values_of, with_entry
 from openrouter_async.secret import Secret
+
+_LOG: Final = logging.getLogger("openrouter_async")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _LARGEST: Final = 1024 * 1024
 """Bytes of a file that a sink reads at most."""
@@ -132,6 +139,84 @@ def _line(key: ProvisionedKey) -> bytes:
 NOT_READ_BACK: Final = "what was written is not what is read back"
 
 
+class DotenvSink(Sink):
+    """The entry `name` of the dotenv file at `path`, which is made at 0600 if it is not there.
+
+    Other lines, and the mode of a file that is there, stay as they are. An entry of that name is
+    refused unless `replace` is set. Writers who use this class do not lose each other's entries;
+    that takes `flock`, which only POSIX has.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], name: str, *, replace: bool = False) -> None:
+        """Take path and name; raises `ConfigurationError`."""
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigurationError("a dotenv name must be letters, digits and _, no digit first")
+        self._path = checked_path(path)
+        self._name = name
+        self._replace = replace
+        self.where = f"dotenv:{self._path}:{name}"
+
+    def prepare(self, work: str) -> None:
+        """Refuse an entry that is there, and reserve room for a copy of the file."""
+        _files.refuse_open_folder(self._path.parent)
+        found = self._read()
+        if not self._replace and values_of(found, self._name):
+            raise FileExistsError(errno.EEXIST, f"{self._name} is in the file already")
+        self._warn_of_readers()
+        reserve(self._path, work, len(found) + len(_files.RESERVED))
+
+    def deliver(self, work: str, key: ProvisionedKey) -> None:
+        """Put a copy with the entry in place of the file."""
+        value = quoted(key.secret.reveal()).encode()
+        with _files.folder_locked(self._path.parent):
+            found = self._read()
+            values = values_of(found, self._name)
+            if values and all(each == value for each in values):
+                self.discard(work)
+                return
+            if values and not self._replace:
+                raise FileExistsError(errno.EEXIST, f"{self._name} is in the file by now")
+            changed = with_entry(found, self._name, value)
+            _files.put(temporary(self._path, work), self._path, changed, self._mode())
+
+    def read_back(self, key: ProvisionedKey) -> None:
+        """Look for the entry, which must have this value wherever it stands."""
+        values = values_of(self._read(), self._name)
+        if not values or set(values) != {quoted(key.secret.reveal()).encode()}:
+            raise OSError(errno.EIO, NOT_READ_BACK)
+
+    def discard(self, work: str) -> None:
+        """Remove the copy."""
+        _files.remove(temporary(self._path, work))
+
+    def describe(self) -> dict[str, Any]:
+        """Give kind, path, name and whether it replaces."""
+        return {
+            "kind": "dotenv",
+            "path": str(self._path),
+            "name": self._name,
+            "replace": self._replace,
+        }
+
+    def _read(self) -> bytes:
+        found = _files.read(self._path, _LARGEST + 1) or b""
+        if len(found) > _LARGEST:
+            raise OSError(errno.EFBIG, "too large for a dotenv file")
+        return found
+
+    def _mode(self) -> int | None:
+        """Give the mode of the file that is there."""
+        try:
+            return stat.S_IMODE(self._path.lstat().st_mode)
+        except FileNotFoundError:
+            return None
+
+    def _warn_of_readers(self) -> None:
+        mode = self._mode()
+        if os.name == "posix" and mode is not None and mode & (stat.S_IRGRP | stat.S_IROTH):
+            _LOG.warning("%s can be read by others; its mode is kept", self._path)
+
+
 class StdoutSink(Sink):
     """Standard output: the plaintext and a newline."""
 
@@ -201,8 +286,6 @@ def as_sink(given: AnySink) -> Sink:
 
 def sink_from(described: Mapping[str, Any] | None) -> Sink | None:
     """Make the sink that a journal describes; None if only the caller can."""
-    from openrouter_async.provisioning._dotenv import DotenvSink
-
     given = described or {}
     kind, path, name = given.get("kind"), given.get("path"), given.get("name")
     replace = given.get("replace") is True

@@ -14,8 +14,8 @@ from typing import Any, Final
 import attrs
 
 from openrouter_async._money import exactly, rounded
-from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import CreateKeys
+from openrouter_async._options import OMITTED
 from openrouter_async.models import APIKey, GetCurrentKeyData
 
 _MARKER: Final = re.compile(r" \(rotated \d{4}-\d\d-\d\d\)\Z")

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import attrs
 
+from openrouter_async import _files
 from openrouter_async.errors import SinkError
 from openrouter_async.models import APIKey
-from openrouter_async.provisioning import _files
 from openrouter_async.provisioning._journal import (
     Entry,
-    Found,
     Journal,
+    JournalContent,
     folder_at,
     paths,
     read,
@@ -167,7 +167,7 @@ def said_by(journal: Journal) -> Unfinished:
     return interpret(str(journal.path), journal.found())
 
 
-def interpret(path: str, found: Found) -> Unfinished:
+def interpret(path: str, found: JournalContent) -> Unfinished:
     """Say what a journal's entries mean; whatever they are, this does not fail."""
     steps = {entry["step"]: entry for entry in found.entries}
     intent = steps.get("intent", {})
@@ -193,7 +193,7 @@ def interpret(path: str, found: Found) -> Unfinished:
     )
 
 
-def _state(steps: Mapping[str, Entry], found: Found) -> State:
+def _state(steps: Mapping[str, Entry], found: JournalContent) -> State:
     if "intent" not in steps:
         # Nothing whole: its writer died before the intent was on the disk, and so before a request.
         whole = not (found.damaged or steps)

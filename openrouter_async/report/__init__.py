@@ -5,7 +5,7 @@ Only the tables need rich (extra `cli`), and only `html` needs Jinja2 (extra `re
 
 from __future__ import annotations
 
-from openrouter_async.report._audit import (
+from openrouter_async.report._audit_rows import (
     GROUPINGS,
     audit_end,
     audit_line,
@@ -23,6 +23,17 @@ from openrouter_async.report._columns import (
     whole,
 )
 from openrouter_async.report._facts import created_line, current_facts, key_facts
+from openrouter_async.report._format import (
+    ago,
+    cell,
+    count,
+    day,
+    minute,
+    percent,
+    plain,
+    stamp,
+    usd,
+)
 from openrouter_async.report._html import html, require_html
 from openrouter_async.report._sheets import (
     csv_head,
@@ -32,7 +43,6 @@ from openrouter_async.report._sheets import (
     json_text,
     utf8,
 )
-from openrouter_async.report._text import ago, cell, count, day, minute, percent, plain, stamp, usd
 
 __all__ = [
     "BY_NAME",

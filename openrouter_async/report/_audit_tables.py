@@ -9,7 +9,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from openrouter_async.audit import AuditReport, Finding, Severity
-from openrouter_async.report._audit import (
+from openrouter_async.report._audit_rows import (
     Group,
     by_rule,
     explained,
@@ -19,8 +19,8 @@ from openrouter_async.report._audit import (
     total_facts,
 )
 from openrouter_async.report._columns import Column, KeyRow
+from openrouter_async.report._format import NOTHING, count, plain, usd
 from openrouter_async.report._tables import STYLES, Grid, Heading, Part, details, key_grid
-from openrouter_async.report._text import NOTHING, count, plain, usd
 
 _MOST_GROUPS: Final = 12
 _MOST_OF_A_RULE: Final = 5

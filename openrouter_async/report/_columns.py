@@ -16,7 +16,7 @@ import attrs
 from openrouter_async import _money
 from openrouter_async.audit import Severity, state_of
 from openrouter_async.models import APIKey
-from openrouter_async.report._text import NOTHING, ago, day, percent, plain, usd
+from openrouter_async.report._format import NOTHING, ago, day, percent, plain, usd
 
 
 @attrs.frozen(kw_only=True)

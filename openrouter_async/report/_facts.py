@@ -7,7 +7,7 @@ from datetime import datetime
 from openrouter_async import _money
 from openrouter_async.models import APIKey, Budget, GetCurrentKeyData
 from openrouter_async.report._columns import KeyRow
-from openrouter_async.report._text import NOTHING, ago, minute, percent, plain, usd
+from openrouter_async.report._format import NOTHING, ago, minute, percent, plain, usd
 
 
 def key_facts(key: APIKey, now: datetime) -> dict[str, str]:

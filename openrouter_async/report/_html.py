@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from openrouter_async._version import __version__
 from openrouter_async.audit import AuditReport, Finding, Severity
 from openrouter_async.errors import ConfigurationError
-from openrouter_async.report._audit import (
+from openrouter_async.report._audit_rows import (
     audit_rows,
     by_rule,
     by_urgency,
@@ -30,10 +30,10 @@ from openrouter_async.report._audit import (
     headline,
 )
 from openrouter_async.report._columns import KeyRow
+from openrouter_async.report._format import count, minute, usd
 from openrouter_async.report._html_charts import WINDOWS, Chart, distribution, fullest, spending
 from openrouter_async.report._html_data import page_data, script_json
 from openrouter_async.report._html_facets import Facets, facets_of, label_of, shown
-from openrouter_async.report._text import count, minute, usd
 
 if TYPE_CHECKING:
     from jinja2 import Template

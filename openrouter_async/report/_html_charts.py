@@ -11,8 +11,8 @@ from openrouter_async import _money
 from openrouter_async.audit import AuditReport, Totals
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
+from openrouter_async.report._format import count, percent, usd
 from openrouter_async.report._html_facets import Facet, Facets, shown
-from openrouter_async.report._text import count, percent, usd
 
 WINDOWS: Final[Mapping[str, str]] = {
     "daily": "today", "weekly": "this week", "monthly": "this month", "ever": "ever",

@@ -13,7 +13,7 @@ from openrouter_async import _money
 from openrouter_async.audit import AuditReport
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
-from openrouter_async.report._text import plain
+from openrouter_async.report._format import plain
 from openrouter_async.secret import scrub
 
 _LONGEST: Final = 300

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from openrouter_async.report._columns import Column, KeyRow
-from openrouter_async.report._text import cell
+from openrouter_async.report._format import cell
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from openrouter_async.models import Workspace
 from openrouter_async.report._columns import Column, KeyRow
-from openrouter_async.report._text import NOTHING, day, plain
+from openrouter_async.report._format import NOTHING, day, plain
 
 STYLES: Final[Mapping[str, str]] = {
     "critical": "bold red",

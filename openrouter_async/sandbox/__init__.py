@@ -8,7 +8,7 @@ It speaks the operations of the table over real HTTP, in front of an account in 
 
 from __future__ import annotations
 
-from openrouter_async.sandbox._requests import SandboxRequest
+from openrouter_async.sandbox._http import SandboxRequest
 from openrouter_async.sandbox._sandbox import Sandbox
 from openrouter_async.sandbox._seed import EXAMPLE_HASH
 

@@ -18,7 +18,7 @@ from aiohttp import web
 from openrouter_async import _checks
 from openrouter_async._operations import OPERATIONS
 from openrouter_async.errors import InvalidRequestError
-from openrouter_async.sandbox._answers import error_answer, html_answer
+from openrouter_async.sandbox._http import error_answer, html_answer
 
 ANY: Final = "*"
 """Stands for every operation."""

@@ -17,8 +17,7 @@ from openrouter_async.models import (
     ListWorkspacesResponse,
     UpdateKeysResponse,
 )
-from openrouter_async.sandbox._account import Account
-from openrouter_async.sandbox._stored import StoredKey
+from openrouter_async.sandbox._account import Account, StoredKey
 
 Handler: TypeAlias = Callable[..., Any]
 """Takes the account, who asks (None: the management key), and the checked parameters by name."""

@@ -12,12 +12,11 @@ from typing import Final, Self
 from openrouter_async import _checks
 from openrouter_async.errors import ConfigurationError, InvalidRequestError
 from openrouter_async.models import APIKey, Workspace
-from openrouter_async.sandbox._account import Account, RefusedError
+from openrouter_async.sandbox._account import Account, RefusedError, StoredKey
 from openrouter_async.sandbox._faults import Fault
-from openrouter_async.sandbox._requests import SandboxRequest
+from openrouter_async.sandbox._http import SandboxRequest
 from openrouter_async.sandbox._seed import fill
 from openrouter_async.sandbox._server import BASE_PATH, HOST, Service
-from openrouter_async.sandbox._stored import StoredKey
 from openrouter_async.sandbox._thread import ServerThread
 
 _LAST_PORT: Final = 65_535

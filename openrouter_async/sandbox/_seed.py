@@ -14,8 +14,13 @@ from typing import Any, Final
 import attrs
 
 from openrouter_async.models import LimitReset
-from openrouter_async.sandbox._account import DEFAULT_WORKSPACE, OWNER, Account
-from openrouter_async.sandbox._stored import StoredKey, window_start
+from openrouter_async.sandbox._account import (
+    DEFAULT_WORKSPACE,
+    OWNER,
+    Account,
+    StoredKey,
+    window_start,
+)
 
 EXAMPLE_HASH: Final = "f01d52606dc8f0a8303a7b5cc3fa07109c2e346cec7c0a16b40de462992ce943"
 """The hash in the official examples."""

@@ -1,13 +1,15 @@
-"""The account behind HTTP: routes from the operation table, errors in the service's shape."""
+"""The optional rate limit."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
+import math
 import threading
+import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -16,17 +18,44 @@ from aiohttp import web
 from openrouter_async._operations import OPERATIONS, Operation
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.sandbox._account import Account, RefusedError
-from openrouter_async.sandbox._answers import error_answer, json_answer
 from openrouter_async.sandbox._faults import Faults, answer_with
 from openrouter_async.sandbox._handlers import FOR_ANY_KEY, HANDLERS, document_of
-from openrouter_async.sandbox._limiter import Limiter
-from openrouter_async.sandbox._requests import (
+from openrouter_async.sandbox._http import (
     SandboxRequest,
     bearer_of,
+    error_answer,
     is_loopback,
+    json_answer,
     read_object,
     read_parameters,
 )
+
+
+class Limiter:
+    """A bucket of one second's requests, or of one request, that fills up steadily."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._capacity = max(1.0, per_second)
+        self._left = self._capacity
+        self._at = time.monotonic()
+
+    def refusal(self) -> Mapping[str, str] | None:
+        """Take one request from the bucket; None, or, if it is empty, the headers of a 429."""
+        now = time.monotonic()
+        self._left = min(self._capacity, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left >= 1:
+            self._left -= 1
+            return None
+        seconds = math.ceil((1 - self._left) / self._per_second)
+        return {
+            "Retry-After": str(seconds),
+            "X-RateLimit-Limit": str(math.floor(self._capacity)),
+            "X-RateLimit-Remaining": "0",
+            "X-RateLimit-Reset": str(math.ceil(time.time() + seconds) * 1000),
+        }
+
 
 HOST: Final = "127.0.0.1"
 BASE_PATH: Final = "/api/v1"

@@ -117,7 +117,7 @@ def test_a_twin_that_is_refused_leaves_the_original(kind: Any) -> None:
     with pytest.raises(TypeError):
         client.with_options(tiemout=1)
     gc.collect()
-    core = getattr(client, "_client", client)._core
+    core = getattr(client, "_client", client)._shared
     assert core._clients == 1
 
 

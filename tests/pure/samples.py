@@ -7,7 +7,7 @@ from typing import Any, Final
 from hypothesis import settings
 from multidict import CIMultiDict
 
-from openrouter_async._replies import Reply
+from openrouter_async._responses import Response
 
 FUZZ: Final = settings()
 """For properties over generated input: what the chosen profile says."""
@@ -186,9 +186,9 @@ def reply(
     truncated: bool = False,
     too_large: bool = False,
     **headers: str,
-) -> Reply:
+) -> Response:
     """An answer; `_` in a header's name stands for `-`, and what is no text becomes JSON."""
-    return Reply(
+    return Response(
         status=status,
         headers=CIMultiDict((name.replace("_", "-"), value) for name, value in headers.items()),
         body=body.encode()

@@ -11,7 +11,7 @@ from support.secrets import assert_not_leaked, tracebacks_with_locals
 from openrouter_async import ResponseValidationError
 from openrouter_async._converter import decode, hash_seen_in
 from openrouter_async._operations import CREATE
-from openrouter_async._replies import interpret
+from openrouter_async._responses import interpret
 from openrouter_async.models import CreateKeysResponse
 
 DATA: dict[str, Any] = CREATED["data"]

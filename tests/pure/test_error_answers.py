@@ -18,7 +18,7 @@ from openrouter_async import (
     Secret,
 )
 from openrouter_async._operations import DELETE, GET, OPERATIONS
-from openrouter_async._replies import error_of, interpret
+from openrouter_async._responses import error_of, interpret
 
 BY_STATUS = {
     400: "BadRequestResponseError",

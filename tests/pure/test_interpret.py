@@ -13,8 +13,8 @@ from pure.samples import CREATED, CURRENT_KEYS, KEY, MORE, RECORD, as_json, repl
 
 from openrouter_async import OpenRouterError, ResponseValidationError, Secret, to_dict
 from openrouter_async._operations import LIST, OPERATIONS, Operation
-from openrouter_async._replies import Reply, interpret
-from openrouter_async._retry import Condition, condition_of_reply
+from openrouter_async._responses import Response, interpret
+from openrouter_async._retry import Condition, condition_of
 from openrouter_async.models import LenientListResponse
 
 LENIENT: Operation[Any, Any] = attrs.evolve(LIST, returns=LenientListResponse)  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ SUCCESSES = st.sampled_from([200, 201, 204, 206, 299])
 STATUSES = SUCCESSES | st.integers(100, 999)
 
 
-def outcome(operation: Operation[Any, Any], answer: Reply) -> object:
+def outcome(operation: Operation[Any, Any], answer: Response) -> object:
     """The model, or the error once it was found to be sound; anything else fails the test."""
     try:
         model = interpret(operation, answer, Secret(KEY))
@@ -51,12 +51,12 @@ def outcome(operation: Operation[Any, Any], answer: Reply) -> object:
     return model
 
 
-def assert_fits(error: OpenRouterError, answer: Reply) -> None:
+def assert_fits(error: OpenRouterError, answer: Response) -> None:
     """Fail unless the error is sound, tells the answer's status, and shows no key."""
     assert_sound(error)
     assert error.status_code == answer.status
     assert KEY not in str(error) + repr(vars(error))
-    assert condition_of_reply(answer) in Condition
+    assert condition_of(answer) in Condition
 
 
 def answers(

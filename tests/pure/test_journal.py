@@ -15,8 +15,8 @@ from support.leaks import open_below
 from openrouter_async import ConfigurationError, Secret, SinkError
 from openrouter_async.provisioning import DotenvSink, FileSink, State, dismiss, unfinished
 from openrouter_async.provisioning._journal import (
-    Found,
     Journal,
+    JournalContent,
     default_folder,
     line_of,
     parse,
@@ -341,4 +341,4 @@ def test_a_folder_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_found_is_a_value() -> None:
     """An empty file is nothing, and undamaged."""
-    assert parse(b"") == Found(entries=[], damaged=False, end=0)
+    assert parse(b"") == JournalContent(entries=[], damaged=False, end=0)

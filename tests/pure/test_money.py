@@ -15,11 +15,11 @@ from openrouter_async import _money
 from openrouter_async._converter import structure
 from openrouter_async._operations import UpdateKeys
 from openrouter_async.audit import Policy, Totals, evaluate
-from openrouter_async.bulk_changes._widening import widened_by
+from openrouter_async.bulk._widening import widened_by
 from openrouter_async.models import APIKey
 from openrouter_async.report import KeyRow
+from openrouter_async.report._format import percent
 from openrouter_async.report._html_facets import FULLNESS, _fullness
-from openrouter_async.report._text import percent
 
 NOW = datetime(2026, 8, 19, tzinfo=UTC)
 CENTS = st.integers(1, 10**9).map(lambda cents: cents / 100)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pure.samples import FUZZ, MORE, NOW, reply
 
-from openrouter_async._replies import retry_after
+from openrouter_async._responses import retry_after
 
 VALUES: dict[str, float | None] = {
     # seconds

@@ -6,13 +6,13 @@ from pure.samples import as_json, reply
 from openrouter_async import OpenRouterError, RetryConfig
 from openrouter_async._operations import CREATE, DELETE, GET, UPDATE, RetryClass
 from openrouter_async._options import ONCE
-from openrouter_async._replies import error_of
+from openrouter_async._responses import error_of
 from openrouter_async._retry import (
     RETRY_TABLE,
     AttemptError,
     Condition,
     Verdict,
-    condition_of_reply,
+    condition_of,
     verdict,
 )
 
@@ -97,7 +97,7 @@ def test_no_retry_without_an_answer(
 @pytest.mark.parametrize("status", [400, 404, 409, 418, 451, 501, 505, 511])
 def test_statuses_of_the_callers(status: int, column: RetryClass) -> None:
     """`status_codes` adds statuses to the table, never for a create, and takes none away."""
-    condition = condition_of_reply(reply(status))
+    condition = condition_of(reply(status))
     assert condition is Condition.DEFINITE
     added = verdict(failure(condition, status), column, RetryConfig(status_codes={status}))
     assert added is (Verdict.FAIL if column is RetryClass.CREATE else Verdict.RETRY)
@@ -129,7 +129,7 @@ BY_STATUS = {
 def test_condition_of_every_status(hundred: int) -> None:
     """Every status has its row; a 5XX that is not listed counts as 500."""
     statuses = range(100 * hundred, 100 * hundred + 100)
-    found = {status: condition_of_reply(reply(status, b"[]")).name for status in statuses}
+    found = {status: condition_of(reply(status, b"[]")).name for status in statuses}
     assert found == {status: BY_STATUS[status] for status in statuses}
 
 
@@ -138,8 +138,8 @@ def test_plain_redirects(status: int) -> None:
     """A redirect that says where to is a definite answer: the request was not carried out."""
     plain = status in (301, 302, 303, 307, 308)
     expected = Condition.REDIRECT if plain else Condition.ODD_REDIRECT
-    assert condition_of_reply(reply(status, Location="/elsewhere")) is expected
-    assert condition_of_reply(reply(status)) is Condition.ODD_REDIRECT
+    assert condition_of(reply(status, Location="/elsewhere")) is expected
+    assert condition_of(reply(status)) is Condition.ODD_REDIRECT
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
@@ -166,7 +166,7 @@ def test_plain_redirects(status: int) -> None:
 def test_conditions_of_a_success(status: int, body: bytes, ending: str, expected: str) -> None:
     """A 2XX is cut when its connection broke or its JSON ends too early; else it is nonsense."""
     answer = reply(status, body, truncated=ending == "truncated", too_large=ending == "too_large")
-    assert condition_of_reply(answer).name == expected
+    assert condition_of(answer).name == expected
 
 
 MAY_HAVE_RUN = {"NO_ANSWER", "UNAVAILABLE", "SERVER_ERROR", "TRUNCATED"}
@@ -182,7 +182,7 @@ def test_may_have_arrived(condition: Condition) -> None:
 def test_a_failure_keeps_its_answer(status: int) -> None:
     """The error, the row and the answer belong together; a failure without an answer has none."""
     answer = reply(status, as_json({"error": {"message": "m"}}))
-    failed = AttemptError(error_of(answer), condition_of_reply(answer), answer)
+    failed = AttemptError(error_of(answer), condition_of(answer), answer)
     assert (failed.error.status_code, failed.reply) == (status, answer)
     assert failure(Condition.REFUSED).reply is None
     assert str(failed) == ""

@@ -10,8 +10,8 @@ from openrouter_async._operations import OPERATIONS
 from openrouter_async.errors import ConfigurationError, InvalidRequestError
 from openrouter_async.models import APIKey
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
+from openrouter_async.sandbox._account import next_window, window_start
 from openrouter_async.sandbox._handlers import HANDLERS
-from openrouter_async.sandbox._stored import next_window, window_start
 
 WEDNESDAY = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from pure.samples import FUZZ, KEY
 from support.secrets import assert_not_leaked
 
 from openrouter_async import CallOptions, ConfigurationError, Secret
-from openrouter_async._settings import headers_from
+from openrouter_async._options import headers_from
 
 OPTIONS = {
     "http_referer": "HTTP-Referer",

@@ -9,8 +9,7 @@ import pytest
 from support.secrets import assert_not_leaked
 
 from openrouter_async import ConfigurationError, RetryConfig
-from openrouter_async._options import ONCE, CallOptions
-from openrouter_async._settings import Settings, checked_retries, checked_seconds
+from openrouter_async._options import ONCE, CallOptions, Settings, checked_retries, checked_seconds
 
 BASE = Settings(
     base_url="https://openrouter.ai/api/v1",

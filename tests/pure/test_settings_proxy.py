@@ -8,7 +8,7 @@ from support.secrets import assert_not_leaked, tracebacks_with_locals
 from yarl import URL
 
 from openrouter_async import AsyncOpenRouter, ConfigurationError, OpenRouter
-from openrouter_async._settings import checked_proxy
+from openrouter_async._options import checked_proxy
 
 WORD = "gi3xq-word"
 GOOD = [

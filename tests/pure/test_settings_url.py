@@ -8,7 +8,7 @@ from support.secrets import assert_not_leaked, tracebacks_with_locals
 from yarl import URL
 
 from openrouter_async import ConfigurationError, Secret
-from openrouter_async._settings import DEFAULT_SERVER_URL, checked_key, checked_url
+from openrouter_async._options import DEFAULT_SERVER_URL, checked_key, checked_url
 
 GOOD = {
     "https://openrouter.ai/api/v1": "https://openrouter.ai/api/v1",

@@ -55,7 +55,7 @@ class Steps:
             return write(descriptor, data)
 
         os.write = half_a_write  # type: ignore[assignment]
-        for name in ("call", "call_as"):
+        for name in ("call",):
             setattr(AsyncOpenRouter, name, self._around(getattr(AsyncOpenRouter, name)))
 
     def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:

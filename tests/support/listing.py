@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from openrouter_async import OMITTED, APIKey, OpenRouterError, ResponseValidationError
-from openrouter_async._pacing import Throttle
+from openrouter_async._caller import Throttle
 from openrouter_async.models import (
     GetCurrentKeyData,
     GetCurrentKeyResponse,

@@ -29,7 +29,7 @@ from openrouter_async import (
     UpdateKeysData,
     UpdateKeysResponse,
 )
-from openrouter_async.bulk_changes import BulkRun, Outcome
+from openrouter_async.bulk import BulkRun, Outcome
 from openrouter_async.provisioning import FileSink, ProvisionedKey, Rotation, Unfinished
 
 

@@ -36,7 +36,7 @@ class Clients:
         url = server if isinstance(server, str) else server.api_url
         client = AsyncOpenRouter(**{"api_key": KEY, "server_url": url, **options})
         if clock is not None:
-            client._core.clock = clock
+            client._shared.clock = clock
         self.made.append(client)
         return client
 

@@ -8,7 +8,7 @@ from support.server import ScriptedServer
 from support.steps import reply
 
 from openrouter_async import ResponseValidationError
-from openrouter_async.bulk_changes import Status
+from openrouter_async.bulk import Status
 
 OTHER = "0" * 64
 ROADS: dict[str, dict[str, Any]] = {

@@ -87,9 +87,9 @@ async def test_a_success_after_a_retry_earns_nothing(
     async with ScriptedServer(reply(503), GET.ok(), GET.ok()) as server:
         client = client_for(server, clock=clock)
         await GET(client)
-        assert client._core.budget.tokens == 486
+        assert client._shared.budget.tokens == 486
         await GET(client)
-        assert client._core.budget.tokens == 487
+        assert client._shared.budget.tokens == 487
 
 
 async def test_twins_share_the_budget(client_for: ClientFor, clock: FakeClock) -> None:
@@ -204,7 +204,7 @@ async def test_nothing_is_sent_during_the_pause(client_for: ClientFor) -> None:
     async with ScriptedServer(pause, default=GET.ok()) as server:
         client = client_for(server)
         first = asyncio.create_task(GET(client))
-        await server.until(lambda: client._core.pacer.paused_until > 0)
+        await server.until(lambda: client._shared.pacer.paused_until > 0)
         await asyncio.gather(first, *(GET(client) for _ in range(20)))
     asked, *others = [request.at for request in server.requests]
     assert len(others) == 21

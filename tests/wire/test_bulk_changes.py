@@ -25,7 +25,7 @@ from openrouter_async import (
     InvalidRequestError,
     OpenRouter,
 )
-from openrouter_async.bulk_changes import Outcome, Status
+from openrouter_async.bulk import Outcome, Status
 from openrouter_async.provisioning import FileSink, ProvisionedKey, State, unfinished
 from openrouter_async.sandbox import Sandbox
 

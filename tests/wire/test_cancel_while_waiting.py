@@ -74,7 +74,7 @@ async def test_during_the_pause(client_for: ClientFor) -> None:
     async with ScriptedServer(default=THROTTLED) as server, no_leaks():
         client = client_for(server)
         throttled = asyncio.ensure_future(GET(client))
-        await server.until(lambda: client._core.pacer.paused_until > 0)
+        await server.until(lambda: client._shared.pacer.paused_until > 0)
         waiting = [asyncio.ensure_future(CREATE(client)) for _ in range(3)]
         await asyncio.sleep(0.01)
         for task in (*waiting, throttled):
@@ -88,7 +88,7 @@ async def test_between_attempts(client_for: ClientFor) -> None:
     async with ScriptedServer(default=THROTTLED) as server, no_leaks():
         client = client_for(server)
         task = asyncio.ensure_future(CREATE(client))
-        await server.until(lambda: client._core.pacer.paused_until > 0)
+        await server.until(lambda: client._shared.pacer.paused_until > 0)
         assert notes(await cancelled(task)) == []
         await client.close()
     assert len(server.requests) == 1

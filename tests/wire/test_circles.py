@@ -12,7 +12,7 @@ from support.calls import CREATE, LIST, Call, ClientFor
 from support.server import ScriptedServer
 from support.steps import Step, huge_body, raw, redirect, reply, reset, stall_body
 
-from openrouter_async import OpenRouterError, RetryConfig, _replies, _transport
+from openrouter_async import OpenRouterError, RetryConfig, _responses, _transport
 
 BIG = b'{"data": ["' + b"x" * 500_000 + b'", 0]}'
 FAILURES: dict[str, Step] = {
@@ -53,7 +53,7 @@ async def test_nothing_is_kept_alive(
     kept: list[weakref.ref[object]] = []
 
     @attrs.define(kw_only=True, weakref_slot=True)
-    class Reply(_replies.Reply):
+    class Response(_responses.Response):
         def __attrs_post_init__(self) -> None:
             kept.append(weakref.ref(self))
 
@@ -64,7 +64,7 @@ async def test_nothing_is_kept_alive(
             super().__init__()
             kept.append(weakref.ref(self))
 
-    monkeypatch.setattr(_transport, "Reply", Reply)
+    monkeypatch.setattr(_transport, "Reply", Response)
     monkeypatch.setattr(_transport, "_Body", Body)
     async with ScriptedServer(default=FAILURES[failure]) as server:
         client = client_for(server, retries=retries, timeout=0.3)

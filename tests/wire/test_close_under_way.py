@@ -164,7 +164,7 @@ async def test_nothing_is_sent_once_it_has_begun(client_for: ClientFor) -> None:
         client = client_for(server, retries=RetryConfig(initial_interval=30, max_interval=30))
         await GET(client)
         await CREATE(client)
-        client._core.clock = Patient()
+        client._shared.clock = Patient()
         await closed_during(client, DELETE)
         await asyncio.sleep(0.05)
     assert [request.method for request in server.requests] == ["GET", "POST", "DELETE"]
@@ -182,7 +182,7 @@ async def test_a_close_that_is_cancelled(client_for: ClientFor) -> None:
         with suppress(asyncio.CancelledError):
             await closing
         await client.close()
-        assert client._core.transport._sessions == {}
+        assert client._shared.transport._sessions == {}
 
 
 async def test_from_another_running_loop(client_for: ClientFor) -> None:
@@ -216,7 +216,7 @@ async def test_no_timer_outlives_the_client(client_for: ClientFor) -> None:
     async with ScriptedServer(default=GET.ok()) as server, no_leaks():
         client = client_for(server, timeout=86_400, total_timeout=86_400)
         await GET(client)
-        timer = client._core.deadlines._timer
+        timer = client._shared.deadlines._timer
         assert timer is not None
         await client.close()
     assert timer.cancelled()
@@ -226,13 +226,13 @@ async def test_no_timer_outlives_the_client(client_for: ClientFor) -> None:
 async def test_no_callers_context_is_kept(client_for: ClientFor) -> None:
     """What the first caller had in its context is free, though the client goes on."""
 
-    class Trace:
+    class CreateTrace:
         """What a web framework keeps in a context."""
 
-    variable: contextvars.ContextVar[Trace] = contextvars.ContextVar("trace")
+    variable: contextvars.ContextVar[CreateTrace] = contextvars.ContextVar("trace")
 
-    async def first() -> weakref.ref[Trace]:
-        trace = Trace()
+    async def first() -> weakref.ref[CreateTrace]:
+        trace = CreateTrace()
         variable.set(trace)
         await GET(client)
         return weakref.ref(trace)

@@ -36,7 +36,7 @@ def proxied(client_for: ClientFor, url: str, proxy: str, *, by: str, patch: Any)
 def hunt(error: BaseException, client: Any, logs: Any) -> None:
     """Search what can come out."""
     told = tracebacks_with_locals(error, without_locals_of=HERE)
-    texts = [told, repr(vars(client)), repr(vars(client._core.transport)), logs.text]
+    texts = [told, repr(vars(client)), repr(vars(client._shared.transport)), logs.text]
     assert_not_leaked(PASSWORD, *texts)
     assert_not_leaked(LOGIN, *texts)
 

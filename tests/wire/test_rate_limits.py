@@ -18,8 +18,7 @@ from openrouter_async import (
     Waiting,
 )
 from openrouter_async.audit import AuditProgress
-from openrouter_async.bulk import KeyState
-from openrouter_async.bulk_changes import Status
+from openrouter_async.bulk import KeyState, Status
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.sandbox import Sandbox
 from openrouter_async.sandbox._seed import EXAMPLE_HASH
@@ -116,7 +115,7 @@ async def test_429_costs_bulk_work_neither_attempts_nor_budget(
         client = client_for(server, clock=clock)
         [outcome] = await client.api_keys.get_many([HASH])
         assert outcome.state is KeyState.FOUND
-        assert client._core.budget.tokens == client._core.budget.CAPACITY
+        assert client._shared.budget.tokens == client._shared.budget.CAPACITY
         assert len(server.requests) == 151
 
 
@@ -127,7 +126,7 @@ async def test_an_honoured_retry_after_costs_a_single_call_no_budget(
     async with ScriptedServer(handler=Patient(2, **{"Retry-After": "1"})) as server:
         client = client_for(server, clock=clock)
         await GET(client)
-        assert client._core.budget.tokens == client._core.budget.CAPACITY
+        assert client._shared.budget.tokens == client._shared.budget.CAPACITY
     async with ScriptedServer(handler=Patient(2, **{"Retry-After": "1"})) as server:
         with pytest.raises(TooManyRequestsResponseError) as caught:
             await GET(client_for(server, clock=clock, retries=RetryConfig(max_attempts=1)))

@@ -179,7 +179,7 @@ def test_whatever_is_raised_in_the_blocking_client(where: str, kind: type[Except
         )  # fmt: skip
         with client:
             connector = client._portal.run(make())
-            client._client._core.transport._connector = connector
+            client._client._shared.transport._connector = connector
             with pytest.raises(APIConnectionError) as caught:
                 client.api_keys.create(name="acme")
             assert_plain(caught.value)

@@ -56,7 +56,7 @@ def hunt(error: BaseException, client: AsyncOpenRouter, logs: CapturedLogs, *sec
     here = [__file__]
     texts: list[str | bytes] = [
         logs.text,
-        repr(client) + str(vars(client)) + str(vars(client._core)),
+        repr(client) + str(vars(client)) + str(vars(client._shared)),
         str(error),
         repr(error),
         json.dumps(vars(error), default=str),

@@ -11,9 +11,11 @@ from typing import Final
 
 import attrs
 
-from openrouter_async._core import Client
+from openrouter_async import _files
+from openrouter_async._caller import Client
+from openrouter_async._files import run_to_end
 from openrouter_async._money import exactly, rounded
-from openrouter_async._operations import GET, OneKey
+from openrouter_async._operations import GET, KeyHash
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
     ConfigurationError,
@@ -22,12 +24,10 @@ from openrouter_async.errors import (
     SinkError,
 )
 from openrouter_async.models import APIKey
-from openrouter_async.provisioning import _files
 from openrouter_async.provisioning._candidates import find_candidates, seconds
-from openrouter_async.provisioning._files import run_to_end
 from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import clean_up, deliver_again
-from openrouter_async.provisioning._rotate import Means, delete, lower, resume_rotation
+from openrouter_async.provisioning._rotate import RotationContext, delete, lower, resume_rotation
 from openrouter_async.provisioning._sinks import AnySink, as_sink
 from openrouter_async.provisioning._twin import left_of_cap
 from openrouter_async.provisioning._unfinished import (
@@ -174,7 +174,7 @@ def _problem_with(old: APIKey, new: APIKey | None, disabled_at: datetime) -> str
 
 async def _record(client: Client, hash: str, options: CallOptions) -> APIKey | None:
     try:
-        return (await client.call(GET, OneKey(hash=hash), options)).data
+        return (await client.call(GET, KeyHash(hash=hash), options)).data
     except NotFoundResponseError:
         return None
 
@@ -207,7 +207,9 @@ async def recover(
     return found
 
 
-async def resume(means: Means, item: Unfinished, sink: AnySink | None) -> Unfinished | None:
+async def resume(
+    means: RotationContext, item: Unfinished, sink: AnySink | None
+) -> Unfinished | None:
     """Bring a work to its end as far as that can be done without people."""
     try:
         journal = await reopen(Path(item.journal))
@@ -226,7 +228,7 @@ async def resume(means: Means, item: Unfinished, sink: AnySink | None) -> Unfini
     raise SinkError(f"{item.journal}: {failure}", hash=item.hash, journal=item.journal)
 
 
-async def _resume(means: Means, journal: Journal, given: AnySink | None) -> None:
+async def _resume(means: RotationContext, journal: Journal, given: AnySink | None) -> None:
     said = said_by(journal)
     sink = None if given is None else as_sink(given)
     if said.state is State.UNSENT:

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from openrouter_async._omitted import OMITTED
+from openrouter_async._caller import Throttle
 from openrouter_async._operations import (
     CREATE,
     CURRENT,
@@ -16,14 +16,13 @@ from openrouter_async._operations import (
     GET,
     UPDATE,
     CreateKeys,
-    Nothing,
-    OneKey,
+    KeyHash,
+    NoParams,
 )
-from openrouter_async._options import CallOptions
-from openrouter_async._pacing import Throttle
-from openrouter_async.bulk import FOR_THE_CALLER
-from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
-from openrouter_async.bulk_changes._widening import widened_by
+from openrouter_async._options import OMITTED, CallOptions
+from openrouter_async.bulk._get_many import FOR_THE_CALLER
+from openrouter_async.bulk._outcomes import Action, Item, Outcome, Status
+from openrouter_async.bulk._widening import widened_by
 from openrouter_async.errors import (
     AmbiguousCreateError,
     APIConnectionError,
@@ -44,7 +43,7 @@ SinkFactory: TypeAlias = Callable[[Mapping[str, Any]], AnySink]
 
 
 @attrs.frozen(kw_only=True)
-class Carrier:
+class Executor:
     """Does items, one at a time for each slot."""
 
     client: Throttle
@@ -61,7 +60,7 @@ class Carrier:
         That is the organization, else the user who made the key; only where the service names
         neither is it a digest of the key's masked label, which changes with the key.
         """
-        key = (await self.client.call(CURRENT, Nothing(), self.options)).data
+        key = (await self.client.call(CURRENT, NoParams(), self.options)).data
         account = {"server_url": self.client.server_url_for(self.options)}
         if key.organization_id:
             return {**account, "organization_id": key.organization_id}
@@ -151,7 +150,7 @@ class Carrier:
             unlimited = given.limit is OMITTED or given.limit is None
             widens: tuple[str, ...] = ("a key without a limit",) if unlimited else ()
             return item.came_to(Status.SKIPPED, reason="dry run", widens=widens)
-        answer = await self.client.call(GET, OneKey(hash=item.subject), self.options)
+        answer = await self.client.call(GET, KeyHash(hash=item.subject), self.options)
         widens = () if item.action is Action.DELETE else widened_by(answer.data, item.given)
         return item.came_to(Status.SKIPPED, reason="dry run", key=answer.data, widens=widens)
 

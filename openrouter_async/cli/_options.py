@@ -1,14 +1,40 @@
-"""Workspaces by name: people know names, the service takes ids."""
+"""From options to parameters: three states, flags in pairs, and names of workspaces."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 from uuid import UUID
 
+from openrouter_async._options import OMITTED, Omitted
 from openrouter_async.cli._exits import CommandError
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.models import Workspace
 from openrouter_async.report import plain
+
+T = TypeVar("T")
+
+
+def given(value: T | None) -> T | Omitted:
+    """Turn an option that was not given into a parameter that is not sent."""
+    return OMITTED if value is None else value
+
+
+def either(yes: str, no: str, *, said_yes: bool, said_no: bool) -> bool | Omitted:
+    """Make one parameter of two flags; raises `CommandError` for both at once."""
+    if said_yes and said_no:
+        raise CommandError(f"{yes} and {no} exclude each other")
+    return said_yes if said_yes or said_no else OMITTED
+
+
+def byok(*, include: bool, exclude: bool) -> bool | Omitted:
+    """Make `include_byok_in_limit` of its two flags."""
+    return either(
+        "--include-byok-in-limit",
+        "--no-include-byok-in-limit",
+        said_yes=include,
+        said_no=exclude,
+    )
 
 
 async def all_workspaces(client: AsyncOpenRouter) -> list[Workspace]:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from openrouter_async.audit import Comparison, Finding, KeyChange
 from openrouter_async.models import APIKey
+from openrouter_async.report._format import NOTHING, count, day, minute, plain, usd
 from openrouter_async.report._tables import Grid, Heading, Part, details
-from openrouter_async.report._text import NOTHING, count, day, minute, plain, usd
 
 _HASH: Final = 12
 """Digits of a hash; a name alone need not be unique."""

@@ -13,7 +13,7 @@ from openrouter_async._converter import to_dict
 from openrouter_async.audit import NOTICES, RULES, AuditReport, Finding, Severity, Totals
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
-from openrouter_async.report._text import count, minute, plain, usd
+from openrouter_async.report._format import count, minute, plain, usd
 
 _WORDS: Final = re.compile(r"[-_./:\s]+")
 

@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
-from openrouter_async import _json
-from openrouter_async.bulk_changes._outcomes import Action, Item, Outcome, Status
+from openrouter_async import _files, _json
+from openrouter_async.bulk._outcomes import Action, Item, Outcome, Status
 from openrouter_async.errors import ConfigurationError
-from openrouter_async.provisioning import _files
 from openrouter_async.secret import scrub
 
 _BEGUN: Final = "begun"

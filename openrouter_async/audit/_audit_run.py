@@ -1,4 +1,4 @@
-"""The audit itself: walks over all workspaces at once, and rules over what they bring."""
+"""How far an audit is, for those who wait."""
 
 from __future__ import annotations
 
@@ -9,35 +9,63 @@ import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from copy import copy
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 import attrs
 
-from openrouter_async._observers import notify
-from openrouter_async._operations import CURRENT, Nothing
+from openrouter_async._caller import Throttle
+from openrouter_async._concurrency import notify
+from openrouter_async._operations import CURRENT, NoParams
 from openrouter_async._options import MAX_WAIT, CallOptions, Waiting
-from openrouter_async._pacing import Throttle
-from openrouter_async.audit._crossing import Branch, Crossing, cancel
-from openrouter_async.audit._ledger import Ledger
-from openrouter_async.audit._notices import (
+from openrouter_async.audit._ledger import Ledger, Totals
+from openrouter_async.audit._policy import (
     FAILED_WORKSPACE,
     FOREIGN_KEY,
     HIDDEN_WORKSPACES,
     UNREADABLE_KEY,
     UNVERIFIED_WALK,
+    Policy,
+    Registry,
+    policy_from,
+    read_registry,
 )
-from openrouter_async.audit._policy import Policy, policy_from
-from openrouter_async.audit._progress import AuditProgress, Progress
-from openrouter_async.audit._registry import Registry, read_registry
 from openrouter_async.audit._report import AuditFailure, AuditReport
-from openrouter_async.audit._scope import WorkspaceNames, chosen, find_workspaces, names_from
-from openrouter_async.audit._totals import Totals
+from openrouter_async.audit._walks import (
+    Branch,
+    WorkspaceNames,
+    WorkspaceWalks,
+    cancel,
+    chosen,
+    find_workspaces,
+    names_from,
+)
 from openrouter_async.errors import ConfigurationError, OpenRouterError
 from openrouter_async.models import APIKey
 from openrouter_async.paging import Walk
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller, Client
+    from openrouter_async._caller import Caller, Client
+
+
+@attrs.frozen(kw_only=True)
+class AuditProgress:
+    """How far an audit is."""
+
+    keys: int
+    pages: int
+    """Pages of keys that were read."""
+    requests: int
+    findings: int
+    """Findings so far, without those of rules that need the whole list."""
+    workspaces_done: int
+    workspaces: int
+    seconds: float
+    waiting: Waiting | None = None
+    """Why the audit slows down just now: the service's rate limit; None: it does not."""
+
+
+Progress: TypeAlias = Callable[[AuditProgress], object]
+"""What `progress` may be. An async function is awaited; what it raises is only logged."""
 
 
 class AuditRun(Walk[APIKey]):
@@ -116,7 +144,7 @@ class AuditRun(Walk[APIKey]):
         self._options = options
         self._keep = keep
         self._ledger = Ledger(self.policy, self.now, keep=keep)
-        self._crossing = Crossing(self._throttle, options)
+        self._crossing = WorkspaceWalks(self._throttle, options)
         self._asking: asyncio.Task[str | None] | None = None
         self._label: str | None = None
         self._scope = "all" if self._wanted is None else "chosen"
@@ -303,7 +331,7 @@ def _observer_of(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
 async def _label(caller: Caller, options: CallOptions) -> str | None:
     """Ask for the management key's own label; None where the service does not say."""
     try:
-        return (await caller.call(CURRENT, Nothing(), options)).data.label
+        return (await caller.call(CURRENT, NoParams(), options)).data.label
     except OpenRouterError:
         return None
 

@@ -1,4 +1,4 @@
-"""What goes to standard error: messages and logs, one line each, never a key."""
+"""What people read on standard error: messages, warnings, logs and progress."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Final, TextIO
 
+from openrouter_async.audit import AuditProgress
 from openrouter_async.cli._exits import CommandError
 from openrouter_async.errors import OpenRouterError
-from openrouter_async.report import plain
+from openrouter_async.report import count, plain
 from openrouter_async.secret import scrub
 
 _SHOWN_AS: Final = {"error": "\x1b[1;31merror\x1b[0m", "warning": "\x1b[33mwarning\x1b[0m"}
@@ -96,3 +99,48 @@ def tell_details(error: BaseException, verbosity: int) -> None:
     if verbosity > 2:
         for line in "".join(traceback.format_exception(error)).splitlines():
             tell(f"  | {plain(line)}")
+
+
+@contextmanager
+def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] | None]:
+    """Give what an audit tells its progress to; None where nobody would see it."""
+    if quiet or not wants_motion():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, no_color=not wants_colour(sys.stderr))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=16),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("left", style="dim"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("asking for the workspaces", total=None)
+
+        def tell(now: AuditProgress) -> None:
+            spaces = f"{now.workspaces_done}/{now.workspaces or '?'} workspaces"
+            text = f"{count(now.keys, 'key')}, {count(now.pages, 'page')}, {spaces}"
+            if now.waiting is not None:
+                text = f"{text}; {now.waiting.reason}"
+            progress.update(
+                task, description=text, total=now.workspaces, completed=now.workspaces_done
+            )
+
+        yield tell
+
+
+def wants_motion() -> bool:
+    """Say whether standard error is a terminal whose lines can be written over."""
+    import os
+
+    return is_terminal(sys.stderr) and os.environ.get("TERM", "") not in ("dumb", "unknown", "")

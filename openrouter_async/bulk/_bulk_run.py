@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
-from openrouter_async._observers import notify
-from openrouter_async.bulk_changes import _record
-from openrouter_async.bulk_changes._carry import Carrier
-from openrouter_async.bulk_changes._outcomes import (
+from openrouter_async import _files
+from openrouter_async._concurrency import notify
+from openrouter_async.bulk import _outcomes_file
+from openrouter_async.bulk._executor import Executor
+from openrouter_async.bulk._outcomes import (
     Action,
     ChangeProgress,
     Item,
@@ -22,7 +23,6 @@ from openrouter_async.bulk_changes._outcomes import (
     Status,
 )
 from openrouter_async.errors import ConfigurationError
-from openrouter_async.provisioning import _files
 
 _LOG: Final = logging.getLogger("openrouter_async")
 _TO_COME_HOME: Final = 1.0
@@ -39,7 +39,7 @@ class BulkRun:
 
     def __init__(
         self,
-        carrier: Carrier,
+        carrier: Executor,
         items: Iterable[Item],
         *,
         progress: ChangeProgress | None,
@@ -92,7 +92,7 @@ class BulkRun:
         with ExitStack() as stack:
             record = None
             if self._file:
-                record = stack.enter_context(_record.opened(self._file))
+                record = stack.enter_context(_outcomes_file.opened(self._file))
                 record.claim(await self._carrier.account())
             rest = iter(self._items)
             workers = min(self._carrier.client.concurrency, len(self._items))
@@ -122,7 +122,7 @@ class BulkRun:
         is_sent_create = item.action is Action.CREATE and item.index in self._carrier.sent
         return self._under_way.get(item.index) if is_sent_create else None
 
-    async def _work(self, rest: Iterator[Item], record: _record.Record | None) -> None:
+    async def _work(self, rest: Iterator[Item], record: _outcomes_file.Record | None) -> None:
         """Do one item after another; several of these share the rest."""
         for item in rest:
             if self._stopping:
@@ -136,12 +136,12 @@ class BulkRun:
             self._under_way.pop(item.index, None)
             await self._tell(outcome)
 
-    def _without_asking(self, item: Item, record: _record.Record | None) -> Outcome | None:
+    def _without_asking(self, item: Item, record: _outcomes_file.Record | None) -> Outcome | None:
         if item.twin_of is not None:
             return item.came_to(Status.SKIPPED, reason=f"the same as [{item.twin_of}]")
         return record.earlier(item) if record else None
 
-    async def _do(self, item: Item, record: _record.Record | None) -> Outcome:
+    async def _do(self, item: Item, record: _outcomes_file.Record | None) -> Outcome:
         again = False
         if record is not None:
             again = record.was_begun(item)
@@ -152,7 +152,7 @@ class BulkRun:
                 return item.came_to(Status.FAILED, reason=reason)
         return await self._carrier.carry_out(item, again=again)
 
-    def _note_what_was_under_way(self, record: _record.Record | None) -> None:
+    def _note_what_was_under_way(self, record: _outcomes_file.Record | None) -> None:
         for item in self._items:
             if item.index in self._under_way:
                 _keep(record, item, self._unknown(item))
@@ -171,7 +171,7 @@ async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
             task.result()
 
 
-def _keep(record: _record.Record | None, item: Item, outcome: Outcome) -> None:
+def _keep(record: _outcomes_file.Record | None, item: Item, outcome: Outcome) -> None:
     if record is None:
         return
     try:

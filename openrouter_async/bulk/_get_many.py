@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 import attrs
 
 from openrouter_async import _checks
-from openrouter_async._observers import notify
-from openrouter_async._operations import GET, OneKey
+from openrouter_async._concurrency import notify
+from openrouter_async._operations import GET, KeyHash
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (
     ClientClosedError,
@@ -24,8 +24,7 @@ from openrouter_async.errors import (
 from openrouter_async.models import APIKey
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller
-    from openrouter_async._pacing import Throttle
+    from openrouter_async._caller import Caller, Throttle
 
 
 class KeyState(enum.StrEnum):
@@ -98,7 +97,7 @@ def _checked_hashes(hashes: object) -> list[str]:
 
 async def _get(caller: Caller, hash: str, options: CallOptions) -> KeyOutcome:
     try:
-        answer = await caller.call(GET, OneKey(hash=hash), options)
+        answer = await caller.call(GET, KeyHash(hash=hash), options)
     except FOR_THE_CALLER:
         raise
     except OpenRouterError as error:

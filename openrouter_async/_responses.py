@@ -35,7 +35,7 @@ _HIDDEN_HEADERS: Final = frozenset({"set-cookie", "authorization", "proxy-author
 
 
 @attrs.define(kw_only=True)
-class Reply:
+class Response:
     """An answer as it was read off the wire."""
 
     status: int
@@ -53,7 +53,7 @@ class Reply:
 
 
 def interpret(
-    operation: Operation[Any, Out], reply: Reply, *known: Secret, request: Request | None = None
+    operation: Operation[Any, Out], reply: Response, *known: Secret, request: Request | None = None
 ) -> Out:
     """Turn an answer into what the operation returns; raises the error it stands for.
 
@@ -83,7 +83,7 @@ def interpret(
     raise _unreadable(ResponseValidationError(problem), reply, *known)
 
 
-def _why_unreadable(reply: Reply, *known: Secret) -> str | None:
+def _why_unreadable(reply: Response, *known: Secret) -> str | None:
     """Return what is wrong with the whole body; None: only what is in it."""
     if is_cut(reply):
         return "the answer ends too early"
@@ -96,7 +96,7 @@ def _why_unreadable(reply: Reply, *known: Secret) -> str | None:
 _LONGEST_CODING: Final = 40
 
 
-def is_cut(reply: Reply) -> bool:
+def is_cut(reply: Response) -> bool:
     """Say whether an answer ends too early: its connection did, or its JSON.
 
     Where the service announces too short a length, only the JSON tells.
@@ -116,7 +116,7 @@ def _is_cut_json(body: bytes) -> bool:
 
 
 def _unreadable(
-    error: ResponseValidationError, reply: Reply, *known: Secret
+    error: ResponseValidationError, reply: Response, *known: Secret
 ) -> ResponseValidationError:
     for name, value in _facts(reply, *known).items():
         setattr(error, name, value)
@@ -124,7 +124,7 @@ def _unreadable(
 
 
 def error_of(
-    reply: Reply, *known: Secret, declared: Container[int] = ERRORS_BY_STATUS
+    reply: Response, *known: Secret, declared: Container[int] = ERRORS_BY_STATUS
 ) -> OpenRouterError:
     """Build the error for an answer outside 2XX; its class follows the status alone.
 
@@ -185,7 +185,7 @@ def _phrase(status: int) -> str:
         return "the service failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
 
 
-def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
+def _facts(reply: Response, *known: Secret) -> dict[str, Any]:
     headers = reply.headers
     return {
         "status_code": reply.status,
@@ -200,7 +200,7 @@ def _facts(reply: Reply, *known: Secret) -> dict[str, Any]:
     }
 
 
-def request_id(reply: Reply, *known: Secret) -> str | None:
+def request_id(reply: Response, *known: Secret) -> str | None:
     """Give what names the request to the service's support, or at its edge."""
     return _text(reply.headers.get("X-Generation-Id") or reply.headers.get("cf-ray"), *known)
 
@@ -235,7 +235,7 @@ _SECONDS: Final = re.compile(r"\s*([0-9]{1,300}(?:\.[0-9]{0,6})?)\s*")
 _LONGEST_DATE: Final = 64
 
 
-def retry_after(reply: Reply) -> float | None:
+def retry_after(reply: Response) -> float | None:
     """Read how many seconds the service asks to wait; None when it does not say or makes no sense.
 
     `retry-after-ms` wins over `Retry-After`, which is a number of seconds or an HTTP date.

@@ -1,20 +1,17 @@
-"""What the calls of a client share, and what the floors above need of a client."""
+"""What all calls of a client share: its key, slots, deadlines, retry budget and pace."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from openrouter_async._call import Call
+from openrouter_async._concurrency import notify
 from openrouter_async._deadlines import Deadlines
-from openrouter_async._observers import notify
-from openrouter_async._operations import Operation
-from openrouter_async._options import CallOptions
-from openrouter_async._pacing import Pacer, Throttle
+from openrouter_async._options import checked_key
+from openrouter_async._pacing import Pacer
 from openrouter_async._retry import Clock, RetryBudget, SystemClock
-from openrouter_async._settings import Settings, checked_key
 from openrouter_async.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -35,51 +32,7 @@ OnAttempt: TypeAlias = Callable[[str, int, "int | type[OpenRouterError]", float]
 It may be an async function, which is awaited before the call goes on."""
 
 
-class Caller(Protocol):
-    """What everything above needs of a client: to make one call."""
-
-    def call(
-        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
-    ) -> Coroutine[Any, Any, Out]:
-        """Carry out one operation with the client's settings and `options` over them."""
-        ...
-
-
-class Client(Caller, Protocol):
-    """What work of several steps needs beside that: a clock, another key, a bulk run's bounds."""
-
-    def call(
-        self,
-        operation: Operation[In, Out],
-        given: In,
-        options: CallOptions | None = None,
-        *,
-        throttle: Throttle | None = None,
-    ) -> Coroutine[Any, Any, Out]:
-        """Carry out one operation, as a part of a bulk run where there is a `throttle`."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """Where time comes from, and how to wait."""
-        ...
-
-    def server_url_for(self, options: CallOptions | None = None) -> str:
-        """Return the base URL that a call with these options goes to."""
-        ...
-
-    def call_as(
-        self,
-        key: Secret,
-        operation: Operation[In, Out],
-        given: In,
-        options: CallOptions | None = None,
-    ) -> Coroutine[Any, Any, Out]:
-        """Do as `call` does, with this key in place of the client's."""
-        ...
-
-
-class Core:
+class Shared:
     """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
 
     slots: asyncio.Semaphore
@@ -97,7 +50,7 @@ class Core:
         clock: Clock | None = None,
     ) -> None:
         self._key_source = key
-        self._fixed_key = key if isinstance(key, Secret) else None
+        self.fixed_key = key if isinstance(key, Secret) else None
         self._max_connections = max_connections
         self.transport = transport
         self.on_attempt = on_attempt
@@ -115,23 +68,6 @@ class Core:
         """Count one client less; True for the last one."""
         self._clients -= 1
         return self._clients == 0
-
-    def call(
-        self,
-        operation: Operation[In, Out],
-        given: In,
-        settings: Settings,
-        *,
-        key: Secret | None = None,
-        throttle: Throttle | None = None,
-    ) -> Coroutine[Any, Any, Out]:
-        """Begin a call, with another key than the client's where one is given.
-
-        Raises what `enter` does, and `InvalidRequestError`.
-        """
-        self.enter()
-        key = key or self._fixed_key
-        return Call(self, operation, given, settings, key=key, throttle=throttle).run()
 
     def enter(self) -> None:
         """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""

@@ -10,18 +10,18 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from openrouter_async import _checks
-from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import (
     CREATE,
     DELETE,
     UPDATE,
     CreateKeys,
-    OneKey,
+    KeyHash,
     Operation,
     UpdateKeys,
     compose,
 )
-from openrouter_async.bulk_changes._outcomes import Action, Item
+from openrouter_async._options import OMITTED
+from openrouter_async.bulk._outcomes import Action, Item
 from openrouter_async.errors import InvalidRequestError
 from openrouter_async.secret import Secret
 
@@ -57,7 +57,7 @@ def of_hashes(action: Action, hashes: Iterable[str]) -> list[Item]:
     given = list(_numbered("hashes", hashes))
     if action is Action.DISABLE:
         return _items(action, [UpdateKeys(hash=hash, disabled=True) for _, hash in given])
-    return _items(action, [OneKey(hash=hash) for _, hash in given])
+    return _items(action, [KeyHash(hash=hash) for _, hash in given])
 
 
 def _numbered(name: str, given: object) -> Iterable[tuple[int, Any]]:

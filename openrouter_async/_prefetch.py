@@ -16,7 +16,7 @@ from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import APIKey, LenientListResponse
 
 if TYPE_CHECKING:
-    from openrouter_async._core import Caller
+    from openrouter_async._caller import Caller
 
 LENIENT_LIST: Final = Operation(
     name=LIST.name, method=LIST.method, path=LIST.path, takes=LIST.takes,
@@ -72,7 +72,7 @@ async def fetch_page(
     return Page(offset=offset, keys=(await caller.call(LIST, given, options)).data, problems=[])
 
 
-class Ahead:
+class Prefetcher:
     """Pages that are fetched before their turn, in the order of their offsets.
 
     It knows nothing of the walk, so that a forgotten walk is freed, and its requests with it.
@@ -144,7 +144,7 @@ def _look_at(task: asyncio.Task[Page]) -> None:
         task.exception()
 
 
-class Memory:
+class RecentHashes:
     """The last few hashes that were seen."""
 
     def __init__(self, size: int) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from openrouter_async import _checks, _money
-from openrouter_async._omitted import OMITTED
 from openrouter_async._operations import UpdateKeys
+from openrouter_async._options import OMITTED
 from openrouter_async.models import APIKey, LimitReset
 
 _DAYS: Final[Mapping[str | None, float]] = {
