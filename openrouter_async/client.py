@@ -335,7 +335,7 @@ class AsyncOpenRouter:
         await self.close()
 
     def __del__(self) -> None:
-        shared: Shared | None = getattr(self, "_core", None)
+        shared: Shared | None = getattr(self, "_shared", None)
         if shared is not None and shared.leave() and shared.transport.is_open:
             shared.transport.abandon()
             warnings.warn(f"unclosed client {self!r}", ResourceWarning, source=self, stacklevel=2)

@@ -64,7 +64,7 @@ async def test_nothing_is_kept_alive(
             super().__init__()
             kept.append(weakref.ref(self))
 
-    monkeypatch.setattr(_transport, "Reply", Response)
+    monkeypatch.setattr(_transport, "Response", Response)
     monkeypatch.setattr(_transport, "_Body", Body)
     async with ScriptedServer(default=FAILURES[failure]) as server:
         client = client_for(server, retries=retries, timeout=0.3)
