@@ -105,8 +105,6 @@ async def _finish(
         return _told(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
     try:
         item = said_by(journal)  # it was not locked when it was listed
-        if item.state is not State.PENDING:
-            return _told(item, Outcome.KEPT, f"the rotation is {item.state} by now")
         outcome, reason = await _judge(client, item, grace, now, options)
         if outcome is Outcome.DELETED:
             await run_to_end(journal.remove)

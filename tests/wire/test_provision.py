@@ -458,6 +458,29 @@ async def test_cancelled_twice_in_the_first_step(
     await client.api_keys.provision("acme", sink=FileSink(tmp_path / "x"), journal_dir=journal)
 
 
+async def test_a_first_step_that_cannot_be_undone(
+    client: AsyncOpenRouter, tmp_path: Path, journal: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and the journal can be taken up by others."""
+
+    class Stuck(Waiting):
+        """Cannot remove what it reserved."""
+
+        def discard(self, work: str) -> None:
+            """Fail."""
+            raise OSError(errno.EIO, "Input/output error")
+
+    sink = Stuck(tmp_path / "x", "prepare")
+    task = asyncio.create_task(client.api_keys.provision("a", sink=sink, journal_dir=journal))
+    await until(sink.reached)
+    task.cancel()
+    asyncio.get_running_loop().call_later(0.05, sink.go_on.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert "a sink or journal remains: Input/output error" in caplog.text
+    assert [item.state for item in unfinished(journal)] == [State.MAYBE]
+
+
 async def test_cancelled_twice_while_it_cleans_up(
     box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path
 ) -> None:

@@ -23,8 +23,8 @@ from pathlib import Path
 import openrouter_async as o
 from openrouter_async.provisioning import *
 from openrouter_async.provisioning._journal import Journal
-o.OpenRouter, o.AsyncOpenRouter  # imported now, since executors cannot be once Python ends
 key, url, folder = os.environ["KEY"], os.environ["URL"], os.environ["FOLDER"]
+o.OpenRouter(key, server_url=url)  # imports aiohttp, which cannot be done once Python ends
 
 def become(uid):
     # Another user, if this one may become one; what is to be imported must be imported before.
@@ -146,7 +146,7 @@ def test_ctrl_c_while_a_sink_hangs(box: Sandbox, folder: Path, face: str, sink: 
 def test_ctrl_c_during_many_creates(box: Sandbox, folder: Path) -> None:
     """Creates that were sent come home; the one whose sink hangs is in the journal."""
     box.fail("create", delay=0)
-    box.fail("create", delay=0.5, times=3)
+    box.fail("create", delay=0.3, times=100)
     code = """
     def sink_for(item):
         return hang if item["index"] == 0 else FileSink(f"{folder}/{item['index']}.key")
@@ -155,7 +155,7 @@ def test_ctrl_c_during_many_creates(box: Sandbox, folder: Path) -> None:
         time.sleep(1000)
     with o.OpenRouter(key, server_url=url) as client:
         try:
-            client.api_keys.create_many([{"name": "acme"}] * 9, sink=sink_for, concurrency=4,
+            client.api_keys.create_many([{"name": "acme"}] * 40, sink=sink_for, concurrency=4,
                 journal_dir=folder + "/journal")
         except KeyboardInterrupt as error:
             print(*(outcome.status for outcome in error.outcomes))
@@ -167,8 +167,10 @@ def test_ctrl_c_during_many_creates(box: Sandbox, folder: Path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=30)
-    assert out.split() == ["ambiguous", *["ok"] * 3, *["skipped"] * 5]
+    hanging, *others = out.split()
     made = [box.inference_key(key.hash) for key in box.keys if key.name == "acme"]
+    assert (hanging, set(others)) == ("ambiguous", {"ok", "skipped"})
+    assert others.count("ok") == len(made) - 1 >= 3
     stored = [path.read_text().strip() for path in folder.glob("*.key")]
     [item] = unfinished(folder / "journal")
     assert item.secret is not None

@@ -35,6 +35,7 @@ from openrouter_async.provisioning import (
     State,
     unfinished,
 )
+from openrouter_async.provisioning._journal import Journal
 from openrouter_async.provisioning._twin import marked
 from openrouter_async.sandbox import Sandbox
 
@@ -460,6 +461,30 @@ async def test_what_another_process_has_ended_meanwhile(
         assert "another process has ended it" in result.message
         assert now_of(box, old.hash) is None
         assert now_of(box, done.new.hash) is not None
+
+
+async def test_finishing_by_what_the_journal_says_now(
+    box: Sandbox,
+    client: AsyncOpenRouter,
+    old: APIKey,
+    rotate: Rotate,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A grace that another process began anew holds."""
+    done = await rotate()
+
+    async def disable_later() -> None:
+        journal = Journal.reopen(Path(done.journal))
+        journal.note("disabled", disabled_at=(done.disabled_at + timedelta(days=2)).isoformat())
+        journal.close()
+
+    finish = client.api_keys.finish_rotations(
+        journal_dir=tmp_path / "j", now=done.disabled_at + timedelta(days=1)
+    )
+    [told] = await Door(monkeypatch).passed_after(finish, disable_later())
+    assert told.outcome is Outcome.WAITING
+    assert now_of(box, old.hash) is not None
 
 
 async def test_a_folder_that_others_can_write_to(
