@@ -283,7 +283,7 @@ async def test_creates_that_are_out_come_home(
     box: Sandbox, client_for: ClientFor, tmp_path: Path, journals: Path, how: str
 ) -> None:
     """A run that must stop loses no key: those that are on their way are stored or remembered."""
-    box.fail("create", delay=0.3, times=100)
+    box.fail("create", delay=0.1, times=100)
     asked = 0
 
     def key() -> str:
@@ -669,7 +669,8 @@ async def test_a_rehearsal_is_not_the_real_thing(tmp_path: Path, client_for: Cli
 
 @pytest.mark.parametrize(
     "line",
-    [b'{"id": 7}', b'{"id": []}', b'{"id": null, "status": "ok"}', b"[]", b"7", b"\xff\x00", b"[" * 9999,
+    [b'{"id": 7}', b'{"id": []}',
+     b'{"id": null, "status": "ok"}', b"[]", b"7", b"\xff\x00", b"[" * 9999,
      b'{"account": 7}', b'{"id": "x", "status": {}}', b""],
 )  # fmt: skip
 async def test_lines_that_say_nothing(
