@@ -33,7 +33,7 @@ class Account:
                 rows.append(json.dumps(record).encode())
 
     def answer(self, target: str) -> bytes:
-        """Give the body for a request."""
+        """Return the body for a request."""
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path.endswith("/workspaces"):

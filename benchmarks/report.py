@@ -111,7 +111,7 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """Give the time for the report."""
+    """Return the time for the report."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
@@ -131,7 +131,7 @@ def show(console: Console, title: str, rows: Sequence[Result]) -> None:
 
 
 def footer(report: Report) -> str:
-    """Say what the figures were taken with."""
+    """Describe what the figures were taken with."""
     named = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     before, after = report.load
     rounds, seconds = report.settings["rounds"], report.settings["seconds"]
@@ -200,7 +200,7 @@ def compare(old: Report, new: Report, console: Console) -> None:
 
 
 def _change(then: Spread | None, now: Spread | None) -> tuple[str, ...]:
-    """Say how a row changed."""
+    """Describe how a row changed."""
     shown = ["" if value is None else _number(value.median) for value in (then, now)]
     if then is None or now is None:
         return (*shown, "", "nothing to compare")

@@ -232,7 +232,7 @@ class Call(Generic[In, Out]):
         )
 
     def _read(self, reply: Response) -> Out:
-        """Turn an answer into the result; raises `AttemptError`."""
+        """Turn a response into the result; raises `AttemptError`."""
         try:
             return interpret(self._operation, reply, *self._secrets, request=self._request)
         except OpenRouterError as error:
@@ -245,7 +245,7 @@ class Call(Generic[In, Out]):
     def _failure(
         self, error: OpenRouterError, condition: Condition, reply: Response | None = None
     ) -> AttemptError:
-        """Say what went wrong; where the client was closed meanwhile, it is that."""
+        """Describe what went wrong; where the client was closed meanwhile, it is that."""
         if self._shared.transport.closed and condition in _CUT_SHORT:
             error = ClientClosedError("the client was closed during the call")
         return AttemptError(error, condition, reply)
@@ -402,7 +402,7 @@ _TWICE: Final = 2
 
 
 def _secrets_in(given: object) -> list[Secret]:
-    """Give the partner's key that went out with a create, since no error may repeat it."""
+    """Return the partner's key that went out with a create, since no error may repeat it."""
     external = getattr(given, "external", None)
     key: object = None
     if isinstance(external, External):

@@ -96,7 +96,7 @@ def _fast(type_: type[T], body: bytes) -> T | None:
 
 
 def _in_utc(keys: list[APIKey]) -> bool:
-    """Say whether every timestamp came in UTC; msgspec takes other zones as they are."""
+    """Return whether every timestamp came in UTC; msgspec takes other zones as they are."""
     for key in keys:
         if (
             key.created_at.tzinfo is not UTC
@@ -109,7 +109,7 @@ def _in_utc(keys: list[APIKey]) -> bool:
 
 
 def decode(type_: type[T], body: bytes) -> T:
-    """Read an answer's body as `type_`; raises `ResponseValidationError` that names the path."""
+    """Read a response's body as `type_`; raises `ResponseValidationError` that names the path."""
     fast = _fast(type_, body)
     if fast is not None:
         return fast

@@ -288,5 +288,5 @@ def folder_locked(folder: Path) -> Generator[None]:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Say why a file cannot be used, without its content."""
+    """Explain why a file cannot be used, without its content."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -201,7 +201,7 @@ class Settings:
 
 
 def checked_retries(retries: object) -> RetryConfig:
-    """Give the policy; None is one attempt."""
+    """Return the policy; None is one attempt."""
     if retries is None:
         return ONCE
     if not isinstance(retries, RetryConfig):

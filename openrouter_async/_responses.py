@@ -55,7 +55,7 @@ class Response:
 def interpret(
     operation: Operation[Any, Out], reply: Response, *known: Secret, request: Request | None = None
 ) -> Out:
-    """Turn an answer into what the operation returns; raises the error it stands for.
+    """Turn a response into what the operation returns; raises the error it stands for.
 
     `known` are secrets to mask in an error's texts, whatever their shape. `request` is what was
     asked: an answer about another key is refused, whoever mixed them up; None: that is not known.
@@ -97,7 +97,7 @@ _LONGEST_CODING: Final = 40
 
 
 def is_cut(reply: Response) -> bool:
-    """Say whether an answer ends too early: its connection did, or its JSON.
+    """Return whether an answer ends too early: its connection did, or its JSON.
 
     Where the service announces too short a length, only the JSON tells.
     """
@@ -201,7 +201,7 @@ def _facts(reply: Response, *known: Secret) -> dict[str, Any]:
 
 
 def request_id(reply: Response, *known: Secret) -> str | None:
-    """Give what names the request to the service's support, or at its edge."""
+    """Return what names the request to the service's support, or at its edge."""
     return _text(reply.headers.get("X-Generation-Id") or reply.headers.get("cf-ray"), *known)
 
 

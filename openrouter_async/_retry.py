@@ -135,7 +135,7 @@ class Clock(Protocol):
     """Where time and chance come from; tests bring their own."""
 
     def time(self) -> float:
-        """Give seconds on a monotonic clock."""
+        """Return seconds on a monotonic clock."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -143,7 +143,7 @@ class Clock(Protocol):
         ...
 
     def jitter(self, upper: float) -> float:
-        """Give a random number from 0 to `upper`."""
+        """Return a random number from 0 to `upper`."""
         ...
 
 
@@ -185,7 +185,7 @@ class RetryBudget:
 
 
 def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:
-    """Give the seconds to wait after attempt number `attempt`: exponential, with full jitter."""
+    """Return the seconds to wait after attempt number `attempt`: exponential, with full jitter."""
     try:
         bound = config.initial_interval * config.exponent ** (attempt - 1)
     except OverflowError:

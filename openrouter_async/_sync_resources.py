@@ -49,7 +49,7 @@ class Run(Protocol):
     """Run a coroutine to its end in the client's thread."""
 
     def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        """Give its result or raise its exception."""
+        """Return its result or raise its exception."""
         ...
 
 

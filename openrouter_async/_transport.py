@@ -122,7 +122,7 @@ class _Response(aiohttp.ClientResponse):
 
 
 def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
-    """Say what an exception of aiohttp means, in words without anything of the request.
+    """Describe what an exception of aiohttp means, in words without anything of the request.
 
     A caller's connector or resolver may raise anything, of which only the class is named.
     """

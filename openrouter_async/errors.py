@@ -330,7 +330,7 @@ _AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = 
 
 
 def ambiguous_class(cause: OpenRouterError) -> type[AmbiguousCreateError]:
-    """Give the class of an ambiguous create that failed with `cause`.
+    """Return the class of an ambiguous create that failed with `cause`.
 
     It is also the class of the answer's status, where there was an answer. It is never an
     `APITimeoutError` or `APIConnectionError`, which callers repeat.

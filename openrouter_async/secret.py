@@ -30,7 +30,7 @@ class Secret:
         self.__value: Final[str] = str.__str__(value) if isinstance(value, str) else value.reveal()
 
     def reveal(self) -> str:
-        """Give the plaintext; what happens to it from here on is the caller's part."""
+        """Return the plaintext; what happens to it from here on is the caller's part."""
         return self.__value
 
     def __repr__(self) -> str:
@@ -97,5 +97,5 @@ def _without_pieces(text: str, secret: Secret) -> str:
 
 
 def looks_like_key(text: str) -> bool:
-    """Say whether `text` has the shape of a key, which must not stand in a URL or a log."""
+    """Return whether `text` has the shape of a key, which must not stand in a URL or a log."""
     return text.startswith("sk-")

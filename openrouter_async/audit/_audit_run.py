@@ -188,7 +188,7 @@ class AuditRun(Walk[APIKey]):
         return self._ledger.names
 
     def report(self) -> AuditReport:
-        """Give what is known by now; `partial` unless the audit has come to its end."""
+        """Return what is known by now; `partial` unless the audit has come to its end."""
         branches, ledger = self._crossing.branches, self._ledger
         keys = [key for branch in branches for key in branch.keys]
         finished, seconds = self._finished or self._time()
@@ -274,7 +274,7 @@ class AuditRun(Walk[APIKey]):
         return self._ledger.add(key)
 
     async def _end(self) -> None:
-        """Say what is wrong with the walks; raises if they brought nothing but errors."""
+        """Describe what is wrong with the walks; raises if they brought nothing but errors."""
         branches = self._crossing.branches
         failures = [branch.failure for branch in branches if branch.failure]
         if failures and len(failures) == len(branches) and not any(b.walk.pages for b in branches):
@@ -337,7 +337,7 @@ async def _label(caller: Caller, options: CallOptions) -> str | None:
 
 
 def _at_home(key: APIKey, branch: Branch) -> APIKey:
-    """Give the key with its workspace, which older answers leave out."""
+    """Return the key with its workspace, which older answers leave out."""
     if key.workspace_id is None and branch.id is not None:
         return attrs.evolve(key, workspace_id=branch.id)
     return key

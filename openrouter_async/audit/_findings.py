@@ -91,7 +91,7 @@ class KeyRule(Protocol):
         ...
 
     def check(self, key: APIKey, now: datetime, /) -> Iterable[Remark]:
-        """Say what is the matter with the key as of `now` (aware)."""
+        """Describe what is the matter with the key as of `now` (aware)."""
         ...
 
 
@@ -114,7 +114,7 @@ class ListRule(Protocol):
         ...
 
     def check_all(self, keys: Sequence[APIKey], now: datetime, /) -> Iterable[Remark]:
-        """Say what is the matter with the keys as of `now` (aware)."""
+        """Describe what is the matter with the keys as of `now` (aware)."""
         ...
 
 
@@ -126,12 +126,12 @@ _DAY: Final = timedelta(days=1)
 
 
 def is_usable(key: APIKey, now: datetime) -> bool:
-    """Say whether somebody could use the key, once its window has money again."""
+    """Return whether somebody could use the key, once its window has money again."""
     return not (key.disabled or key.is_expired(now))
 
 
 def days_between(earlier: datetime, later: datetime) -> float:
-    """Give the days from one instant to another."""
+    """Return the days from one instant to another."""
     return (later - earlier) / _DAY
 
 

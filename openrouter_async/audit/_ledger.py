@@ -111,7 +111,7 @@ class Totals:
         return whole
 
     def to_dict(self) -> dict[str, Any]:
-        """Give JSON-ready data without `now`; amounts are rounded to a billionth of a dollar."""
+        """Return JSON-ready data without `now`; amounts are rounded to a billionth of a dollar."""
         return {name: getattr(self, name) for name in _COUNTS} | {
             name: _money.rounded(getattr(self, name)) for name in _AMOUNTS
         }
@@ -201,7 +201,7 @@ class Ledger:
             )
 
     def verdict(self, keys: Sequence[APIKey], *, complete: bool) -> Verdict:
-        """Give all findings, with those of rules that need the whole list where they can run."""
+        """Return all findings, with those of rules that need the whole list where they can run."""
         runnable, skipped = self._runnable(complete=complete)
         late = [
             finding

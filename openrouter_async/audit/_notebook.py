@@ -39,12 +39,12 @@ _DERIVED: Final = {
 
 
 def column_types() -> dict[str, type]:
-    """Give the type of each column of `AuditReport.rows()`, None aside."""
+    """Return the type of each column of `AuditReport.rows()`, None aside."""
     return {name: _plain(hint) for name, hint in get_type_hints(APIKey).items()} | _DERIVED
 
 
 def _plain(hint: Any) -> type:
-    """Give `T` for `T | None`."""
+    """Return `T` for `T | None`."""
     [type_] = {*(get_args(hint) or (hint,))} - {NoneType}
     return cast("type", type_)
 

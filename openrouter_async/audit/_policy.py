@@ -97,7 +97,7 @@ Registry: TypeAlias = str | os.PathLike[str] | Iterable[str]
 
 
 def read_registry(registry: Registry) -> frozenset[str]:
-    """Give the hashes; raises `ConfigurationError` that names the line, never what is in it.
+    """Return the hashes; raises `ConfigurationError` that names the line, never what is in it.
 
     A file has a hash a line; what follows a comma or white space, empty lines and lines beginning
     with `#` are ignored, and so is a heading `hash` in the first line.
@@ -257,7 +257,7 @@ class Policy:
         return policy
 
     def configured(self, name: str, /, *, enabled: bool = True, **settings: Any) -> Self:
-        """Give a policy in which one rule has other settings, or does not run.
+        """Return a policy in which one rule has other settings, or does not run.
 
         Raises `ConfigurationError` for an unknown rule or setting, or a value out of range.
         """
@@ -277,11 +277,11 @@ class Policy:
         )
 
     def with_rules(self, *rules: Rule) -> Self:
-        """Give a policy with further rules, after those that it has."""
+        """Return a policy with further rules, after those that it has."""
         return attrs.evolve(self, rules=(*self.rules, *rules))
 
     def with_registry(self, hashes: Iterable[str]) -> Self:
-        """Give a policy that compares the account with these hashes."""
+        """Return a policy that compares the account with these hashes."""
         registry = frozenset(hashes)
         rules = [
             attrs.evolve(rule, registry=registry)
@@ -359,7 +359,7 @@ def finding_of(rule: Rule, remark: Remark, key: APIKey | None, workspace: str | 
 
 
 def _changed(rule: Any, settings: Mapping[str, Any]) -> Any:
-    """Give the rule with other settings; raises `ConfigurationError`."""
+    """Return the rule with other settings; raises `ConfigurationError`."""
     free = ["severity", *_thresholds(rule)]
     for name in settings:
         if name not in free:
@@ -403,7 +403,7 @@ def _guess(word: str, words: Iterable[str]) -> str:
 
 
 def policy_from(policy: Policy | str | os.PathLike[str] | None) -> Policy:
-    """Give the policy, reading its file where it is one; None: the built-in rules."""
+    """Return the policy, reading its file where it is one; None: the built-in rules."""
     if policy is None:
         return Policy()
     if isinstance(policy, Policy):

@@ -118,11 +118,11 @@ class AuditReport:
         return next((severity for severity, count in self.severities.items() if count), None)
 
     def reaches(self, severity: Severity | str) -> bool:
-        """Say whether there is a finding of this severity or a graver one."""
+        """Return whether there is a finding of this severity or a graver one."""
         return self.worst is not None and self.worst.rank >= Severity(severity).rank
 
     def by_key(self) -> dict[str, list[Finding]]:
-        """Give each key's findings by hash, the gravest first; keys without any are left out."""
+        """Return each key's findings by hash, the gravest first; keys without any are left out."""
         found: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
             if finding.hash is not None:
@@ -130,7 +130,7 @@ class AuditReport:
         return dict(found)
 
     def covers(self, workspace_id: str | None) -> bool:
-        """Say whether the report would have a key of this workspace."""
+        """Return whether the report would have a key of this workspace."""
         if self.partial or any(
             failure.workspace_id in (None, workspace_id) for failure in self.errors
         ):
@@ -143,7 +143,7 @@ class AuditReport:
         return load_report(path)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a flat dict for each key, for any frame library.
+        """Return a flat dict for each key, for any frame library.
 
         Values are str, float, bool, aware UTC datetimes or None, of one type in each column.
         """
@@ -163,7 +163,7 @@ class AuditReport:
         }
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give `rows()` as a frame; raises `ConfigurationError` without the extra `pandas`.
+        """Return `rows()` as a frame; raises `ConfigurationError` without the extra `pandas`.
 
         Columns are nullable: `string`, `Float64`, `boolean`, and UTC datetimes.
         """
@@ -189,7 +189,7 @@ class AuditReport:
         return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give JSON-ready data, without any secret; `schema` is its version."""
+        """Return JSON-ready data, without any secret; `schema` is its version."""
         plain = ("scope", "seconds", "by", "complete", "partial", "refetched", "pages", "requests")
         times = ("now", "started", "finished")
         return {
@@ -454,7 +454,7 @@ class Comparison:
         return not any(getattr(self, name) for name in _LISTS)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give JSON-ready data; `schema` is its version."""
+        """Return JSON-ready data; `schema` is its version."""
         return {
             "schema": COMPARISON_SCHEMA,
             "old": instant(self.old),
@@ -474,7 +474,7 @@ _LISTS: Final = (
 
 
 def compare(old: AuditReport, new: AuditReport) -> Comparison:
-    """Say what changed from one report to another; `AuditReport.load` reads saved ones."""
+    """Describe what changed from one report to another; `AuditReport.load` reads saved ones."""
     before = {key.hash: key for key in old.keys}
     after = {key.hash: key for key in new.keys}
     both = [(before[hash], key) for hash, key in after.items() if hash in before]
@@ -533,7 +533,7 @@ def _spend(both: Iterable[tuple[APIKey, APIKey]], created: Iterable[APIKey]) -> 
 
 
 def _only_in(report: AuditReport, other: AuditReport) -> list[Finding]:
-    """Give the findings that the other report would have too, if nothing had changed."""
+    """Return the findings that the other report would have too, if nothing had changed."""
     known = set(map(_identity, other.findings))
     return [
         finding

@@ -153,7 +153,7 @@ class Spike:
         )
 
     def _usual(self, key: APIKey, now: datetime, today: float) -> float | None:
-        """Give the mean of the earlier days, USD a day; None where there are none."""
+        """Return the mean of the earlier days, USD a day; None where there are none."""
         day = now.astimezone(UTC)
         week = _money.total((key.usage_weekly, key.byok_usage_weekly, -today))
         month = _money.total((key.usage_monthly, key.byok_usage_monthly, -today))

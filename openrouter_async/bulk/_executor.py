@@ -144,7 +144,7 @@ class Executor:
         return item.came_to(Status.OK, reason="it was gone already" if gone else None)
 
     async def _look(self, item: Item) -> Outcome:
-        """Say what would be done, after reading the key as it is."""
+        """Describe what would be done, after reading the key as it is."""
         if item.action is Action.CREATE:
             given: CreateKeys = item.given
             unlimited = given.limit is OMITTED or given.limit is None
@@ -164,7 +164,7 @@ def _shown(error: Exception) -> str:
 
 
 def _may_be_done(action: Action, error: OpenRouterError) -> bool:
-    """Say whether the service may have done it all the same."""
+    """Return whether the service may have done it all the same."""
     if action is Action.CREATE:
         made = isinstance(error, SinkError) and (error.hash or error.journal)
         return isinstance(error, AmbiguousCreateError) or bool(made)

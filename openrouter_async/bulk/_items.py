@@ -109,7 +109,7 @@ def _items(action: Action, given: list[Any]) -> list[Item]:
 
 
 def _mark_of(action: Action, index: int, given: Any) -> str:
-    """Give a mark of what is to be done, without any secret; raises `InvalidRequestError`."""
+    """Return a mark of what is to be done, without any secret; raises `InvalidRequestError`."""
     operation: Any = _OPERATIONS[action]
     try:
         compose(operation, given)

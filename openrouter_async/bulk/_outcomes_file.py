@@ -59,7 +59,7 @@ class Record:
             raise ConfigurationError(f"outcomes_file {self._path}: {problem}")
 
     def earlier(self, item: Item) -> Outcome | None:
-        """Give the outcome of an item that must not be tried again."""
+        """Return the outcome of an item that must not be tried again."""
         entry = self._known.get(item.id, {})
         status = entry.get("status")
         facts = {name: v for name in ("hash", "sink") if isinstance(v := entry.get(name), str)}
@@ -71,7 +71,7 @@ class Record:
         return None
 
     def was_begun(self, item: Item) -> bool:
-        """Say whether an earlier run may have done it."""
+        """Return whether an earlier run may have done it."""
         status = self._known.get(item.id, {}).get("status")
         return status in (Status.AMBIGUOUS, _BEGUN)
 

@@ -71,7 +71,7 @@ class Changes:
     ] = None
 
     def parameters(self) -> dict[str, Any]:
-        """Give what to send, without the workspace; raises `CommandError`."""
+        """Return what to send, without the workspace; raises `CommandError`."""
         if self.no_limit and self.limit is not None:
             raise CommandError("--limit and --no-limit exclude each other")
         if self == Changes():

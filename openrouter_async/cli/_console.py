@@ -20,12 +20,12 @@ _SHOWN_AS: Final = {"error": "\x1b[1;31merror\x1b[0m", "warning": "\x1b[33mwarni
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Say whether a person looks at the stream."""
+    """Return whether a person looks at the stream."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def wants_colour(stream: TextIO | None) -> bool:
-    """Say whether to send colours: only to terminals that have them, never with NO_COLOR."""
+    """Return whether to send colours: only to terminals that have them, never with NO_COLOR."""
     plain_terminal = os.environ.get("TERM", "") in ("dumb", "unknown")
     return is_terminal(stream) and not plain_terminal and not os.environ.get("NO_COLOR")
 
@@ -55,14 +55,14 @@ def mute(stream: TextIO) -> None:
 
 
 def complain(error: CommandError) -> None:
-    """Say why the command ends."""
+    """Explain why the command ends."""
     tell(error.message, "error")
     for line in error.advice:
         tell(line)
 
 
 def warn(text: str) -> None:
-    """Say what people should know though the command goes on."""
+    """Describe what people should know though the command goes on."""
     tell(text, "warning")
 
 
@@ -103,7 +103,7 @@ def tell_details(error: BaseException, verbosity: int) -> None:
 
 @contextmanager
 def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] | None]:
-    """Give what an audit tells its progress to; None where nobody would see it."""
+    """Return what an audit tells its progress to; None where nobody would see it."""
     if quiet or not wants_motion():
         yield None
         return
@@ -140,7 +140,7 @@ def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] 
 
 
 def wants_motion() -> bool:
-    """Say whether standard error is a terminal whose lines can be written over."""
+    """Return whether standard error is a terminal whose lines can be written over."""
     import os
 
     return is_terminal(sys.stderr) and os.environ.get("TERM", "") not in ("dumb", "unknown", "")

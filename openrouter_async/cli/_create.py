@@ -152,11 +152,11 @@ class NewKey:
     ] = None
 
     def byok(self) -> bool | Omitted:
-        """Give what was said about own provider keys; raises `CommandError`."""
+        """Return what was said about own provider keys; raises `CommandError`."""
         return byok(include=self.include_byok_in_limit, exclude=self.no_include_byok_in_limit)
 
     def external(self) -> External | None:
-        """Give the partner's identity; raises `CommandError`."""
+        """Return the partner's identity; raises `CommandError`."""
         if self.external_user is None:
             if self.external_key_file is not None:
                 raise CommandError("--external-key-file needs --external-user")
@@ -220,7 +220,7 @@ class _Made:
     external: External | None
 
     async def given(self) -> dict[str, Any]:
-        """Give the parameters; a workspace's name costs a request."""
+        """Return the parameters; a workspace's name costs a request."""
         key = self.new_key
         workspace = await workspace_id(self.client, key.workspace) if key.workspace else None
         return {

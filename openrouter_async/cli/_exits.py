@@ -58,7 +58,7 @@ class CommandError(Exception):
 
 
 def explain(error: OpenRouterError) -> CommandError:
-    """Say an error of the client in one line."""
+    """Describe an error of the client in one line."""
     message = plain(str(error))
     if isinstance(error, AmbiguousCreateError):
         return CommandError(message, Exit.AMBIGUOUS, _how_to_find(error))
@@ -80,7 +80,7 @@ _SKEW: Final = timedelta(minutes=5)
 
 
 def _how_to_find(error: AmbiguousCreateError) -> list[str]:
-    """Say what is known of a key that may exist, and how to look for it."""
+    """Describe what is known of a key that may exist, and how to look for it."""
     name = plain(error.name)
     advice = [f"A key named {name!r} may exist now; its plaintext is lost. It was not sent again."]
     if error.hash:

@@ -91,7 +91,7 @@ def _encoded(text: str, encoding: str) -> bytes:
 
 @contextmanager
 def standard_output() -> Generator[Destination]:
-    """Give standard output; raises `CommandError` at once if it is closed or nobody reads it."""
+    """Return standard output; raises `CommandError` at once if it is closed or nobody reads it."""
     if _closed:
         raise CommandError("standard output is closed", Exit.FAILED)
     if _nobody_reads(sys.stdout.fileno()):
@@ -117,7 +117,7 @@ def guard_descriptors() -> None:
 
 
 def _nobody_reads(descriptor: int) -> bool:
-    """Say whether a pipe has lost its reader; where that cannot be asked, it has not."""
+    """Return whether a pipe has lost its reader; where that cannot be asked, it has not."""
     try:
         import select
 
@@ -130,7 +130,7 @@ def _nobody_reads(descriptor: int) -> bool:
 
 @contextmanager
 def file_output(path: Path) -> Generator[Destination]:
-    """Give a destination that becomes the file when the block ends well.
+    """Return a destination that becomes the file when the block ends well.
 
     It opens at once, so that a place that cannot be written fails before anything is asked of the
     service. A device or a pipe is written directly.
@@ -181,7 +181,7 @@ def _put_in_place(stream: BinaryIO, temporary: Path, place: Path, name: str) -> 
 
 
 def _mode_for(path: Path) -> int:
-    """Give the permissions that the old file has, or that any new one would get."""
+    """Return the permissions that the old file has, or that any new one would get."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:

@@ -188,7 +188,7 @@ class RecoverOptions:
 def recover(
     how: RecoverOptions, connection: Connection, *, form: RecordOption = RecordFormat.TABLE
 ) -> int:
-    """Say what creates and rotations were interrupted, and what can be done.
+    """List interrupted creates and rotations, and what can be done about them.
 
     Nothing is changed without --resume or --dismiss. Exit code 4 says that
     something needs a decision.

@@ -104,6 +104,6 @@ def run_guarded(function: Callable[..., int | None], given: Mapping[str, Any]) -
 
 
 def _notes_on(error: BaseException) -> list[str]:
-    """Give what the client noted on the cancellation that asyncio made an interruption of."""
+    """Return what the client noted on the cancellation that asyncio made an interruption of."""
     causes = (error, error.__context__)
     return [note for cause in causes for note in getattr(cause, "__notes__", ())]

@@ -117,7 +117,7 @@ class Connection:
 
     @contextmanager
     def open(self, *, max_connections: int = 100) -> Generator[Session]:
-        """Give a session; raises `CommandError` or `ConfigurationError` before any request."""
+        """Return a session; raises `CommandError` or `ConfigurationError` before any request."""
         if self.sandbox and (self.key_file or self.key_stdin or self.server_url):
             raise CommandError("--sandbox excludes --key-file, --key-stdin and --server-url")
         key = None if self.sandbox else find_key(self.key_file, from_stdin=self.key_stdin)

@@ -104,11 +104,11 @@ class Sheet:
     ] = None
 
     def sort_column(self) -> Column | None:
-        """Give the column to sort by; raises `CommandError`."""
+        """Return the column to sort by; raises `CommandError`."""
         return _column(self.sort, "--sort") if self.sort else None
 
     def chosen(self, *, findings: bool = False) -> list[Column]:
-        """Give the columns asked for, else those that the format has; raises `CommandError`."""
+        """Return the columns asked for, else those that the format has; raises `CommandError`."""
         if self.columns:
             names = [name.strip() for name in self.columns.split(",") if name.strip()]
             return [whole(_column(name, "--columns")) for name in names]

@@ -49,7 +49,7 @@ class _Printed(CallableSink):
         self.where = "standard output"
 
     def describe(self) -> dict[str, str]:
-        """Give the kind."""
+        """Return the kind."""
         return {"kind": "stdout"}
 
 

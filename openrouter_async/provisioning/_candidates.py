@@ -66,7 +66,7 @@ async def _look(client: Client, trace: CreateTrace, options: CallOptions) -> lis
 
 
 def could_be(key: APIKey, trace: CreateTrace) -> bool:
-    """Say whether the key could be the one: its hash if that was seen, else name and time."""
+    """Return whether the key could be the one: its hash if that was seen, else name and time."""
     if trace.hash is not None:
         return key.hash == trace.hash
     early, late = trace.not_before, trace.not_after

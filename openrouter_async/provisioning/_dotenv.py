@@ -20,7 +20,7 @@ def quoted(value: str) -> str:
 
 
 def with_entry(text: bytes, name: str, value: bytes) -> bytes:
-    """Give the file with `name=value` in place of every entry of that name, else at its end."""
+    """Return the file with `name=value` in place of every entry of that name, else at its end."""
     spans = _spans(text, name)
     if spans:
         for start, end in reversed(spans):
@@ -32,7 +32,7 @@ def with_entry(text: bytes, name: str, value: bytes) -> bytes:
 
 
 def values_of(text: bytes, name: str) -> list[bytes]:
-    """Give every value that the file has for a name, quotes included."""
+    """Return every value that the file has for a name, quotes included."""
     return [text[start:end] for start, end in _spans(text, name)]
 
 

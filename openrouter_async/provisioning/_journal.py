@@ -142,7 +142,7 @@ class Journal:
             raise
 
     def found(self) -> JournalContent:
-        """Give what is in it, as a reader would find it."""
+        """Return what is in it, as a reader would find it."""
         return attrs.evolve(self._found, entries=list(self.entries), end=self._end)
 
     def note(self, step: str, **facts: Any) -> None:

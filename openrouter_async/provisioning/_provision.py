@@ -92,7 +92,7 @@ def _open(given: CreateKeys, sink: Sink, folder: Path, intent: dict[str, Any]) -
 
 
 def _what(given: CreateKeys) -> dict[str, Any]:
-    """Give what a journal says of the key that is asked for."""
+    """Return what a journal says of the key that is asked for."""
     expires_at = given.expires_at
     return {
         "version": 1,

@@ -128,7 +128,7 @@ class FileSink(Sink):
             _files.remove(self._path)
 
     def describe(self) -> dict[str, Any]:
-        """Give kind, path and whether it replaces."""
+        """Return kind, path and whether it replaces."""
         return {"kind": "file", "path": str(self._path), "replace": self._replace}
 
 
@@ -190,7 +190,7 @@ class DotenvSink(Sink):
         _files.remove(temporary(self._path, work))
 
     def describe(self) -> dict[str, Any]:
-        """Give kind, path, name and whether it replaces."""
+        """Return kind, path, name and whether it replaces."""
         return {
             "kind": "dotenv",
             "path": str(self._path),
@@ -205,7 +205,7 @@ class DotenvSink(Sink):
         return found
 
     def _mode(self) -> int | None:
-        """Give the mode of the file that is there."""
+        """Return the mode of the file that is there."""
         try:
             return stat.S_IMODE(self._path.lstat().st_mode)
         except FileNotFoundError:
@@ -238,7 +238,7 @@ class StdoutSink(Sink):
         """Do nothing."""
 
     def describe(self) -> dict[str, Any]:
-        """Give the kind."""
+        """Return the kind."""
         return {"kind": "stdout"}
 
 
@@ -302,7 +302,7 @@ def sink_from(described: Mapping[str, Any] | None) -> Sink | None:
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Give the absolute path of a file; raises `ConfigurationError`."""
+    """Return the absolute path of a file; raises `ConfigurationError`."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if not isinstance(text, str) or not text or not text.isprintable():
         raise ConfigurationError("a sink's path must be the path of a file")

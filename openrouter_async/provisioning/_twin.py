@@ -34,7 +34,7 @@ _NOT_LOOKED_AT: Final = (
 
 
 def marked(name: str, today: datetime) -> str:
-    """Give the twin's name: the old one's and the day, which replaces an earlier rotation's."""
+    """Return the twin's name: the old one's and the day, which replaces an earlier rotation's."""
     return f"{_MARKER.sub('', name)} (rotated {today:%Y-%m-%d})"
 
 

@@ -168,7 +168,7 @@ def said_by(journal: Journal) -> Unfinished:
 
 
 def interpret(path: str, found: JournalContent) -> Unfinished:
-    """Say what a journal's entries mean; whatever they are, this does not fail."""
+    """Describe what a journal's entries mean; whatever they are, this does not fail."""
     steps = {entry["step"]: entry for entry in found.entries}
     intent = steps.get("intent", {})
     made, doubt = steps.get("made", {}), steps.get("doubt", {})

@@ -19,7 +19,7 @@ _WORDS: Final = re.compile(r"[-_./:\s]+")
 
 
 def _pattern(row: KeyRow) -> str:
-    """Give what comes before the first separator of a name: `acme` of `acme-prod-2`."""
+    """Return what comes before the first separator of a name: `acme` of `acme-prod-2`."""
     first = _WORDS.split(row.key.name.strip(), maxsplit=1)[0]
     return plain(first) + ("…" if len(first) < len(row.key.name.strip()) else "")
 
@@ -44,7 +44,7 @@ class Group:
 
 
 def audit_rows(report: AuditReport) -> list[KeyRow]:
-    """Give a row for each key, with what was found."""
+    """Return a row for each key, with what was found."""
     findings = report.by_key()
     return [
         KeyRow(
@@ -87,7 +87,7 @@ def by_urgency(rows: Sequence[KeyRow]) -> list[KeyRow]:
 def by_rule(
     report: AuditReport, severity: Severity, rows: Sequence[KeyRow]
 ) -> dict[str, list[Finding]]:
-    """Give the findings of one severity by rule, keys in the order of the rows."""
+    """Return the findings of one severity by rule, keys in the order of the rows."""
     place = {row.key.hash: number for number, row in enumerate(rows)}
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -128,7 +128,7 @@ def total_facts(report: AuditReport) -> dict[str, str]:
 
 
 def explained(rule: str) -> str:
-    """Say what a rule looks for; nothing for a rule of the user's own."""
+    """Describe what a rule looks for; nothing for a rule of the user's own."""
     notices = {notice.id: notice.doc for notice in NOTICES}
     doc = RULES[rule].__doc__ if rule in RULES else notices.get(rule)
     return (doc or "").partition("\n")[0]
@@ -153,7 +153,7 @@ def audit_line(
 
 
 def audit_end(report: AuditReport) -> Iterator[dict[str, Any]]:
-    """Give the last lines of NDJSON: findings that are about no key of theirs, and the sums."""
+    """Return the last lines of NDJSON: findings that are about no key of theirs, and the sums."""
     keyed = {key.hash for key in report.keys}
     for finding in report.findings:
         if finding.hash not in keyed:

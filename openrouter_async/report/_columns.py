@@ -59,7 +59,7 @@ class Column:
     """What it is sorted by; None: the value."""
 
     def text(self, row: KeyRow) -> str:
-        """Give what people see."""
+        """Return what people see."""
         if self.show is not None:
             return self.show(row)
         value = self.value(row)
@@ -69,7 +69,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        """Give what stands above it in a table."""
+        """Return what stands above it in a table."""
         return self.heading or self.name.replace("_", " ")
 
 
@@ -102,7 +102,7 @@ def _limit(row: KeyRow) -> str:
 
 
 def _used(row: KeyRow) -> float | None:
-    """Give the share of the limit that is spent, 1 for all of it."""
+    """Return the share of the limit that is spent, 1 for all of it."""
     return _money.share(row.key.spent_in_window, row.key.limit)
 
 
@@ -186,7 +186,7 @@ OF_FINDINGS: Final = ("severity", "findings")
 
 
 def whole(column: Column) -> Column:
-    """Give the column as it is when it was asked for by name: nothing of it is cut."""
+    """Return the column as it is when it was asked for by name: nothing of it is cut."""
     show = plain_hash if column.name == "hash" else column.show
     return attrs.evolve(column, narrowest=None, rank=0, show=show)
 

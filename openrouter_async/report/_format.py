@@ -94,7 +94,7 @@ def _span(span: timedelta) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Say how many: `1 key`, `250 keys`."""
+    """Describe how many: `1 key`, `250 keys`."""
     return f"{number:,d} {noun}" + ("" if number == 1 else "s")
 
 

@@ -44,7 +44,7 @@ _MOST_GROUPS: Final = 50
 def html(
     report: AuditReport, *, title: str = "API key audit", rows: Sequence[KeyRow] | None = None
 ) -> str:
-    """Give the report as a page; needs the extra `report`.
+    """Return the report as a page; needs the extra `report`.
 
     Args:
         report: What `client.audit()` gives.
@@ -136,7 +136,7 @@ def _round_usd(amount: float) -> str:
 
 
 def _remarks(report: AuditReport) -> list[str]:
-    """Say what the reader has to know before the figures."""
+    """Describe what the reader has to know before the figures."""
     remarks = []
     if report.partial:
         remarks.append("The audit was stopped before its end: keys are missing.")
@@ -153,7 +153,7 @@ def _remarks(report: AuditReport) -> list[str]:
 
 
 def _rules(report: AuditReport, rows: Sequence[KeyRow]) -> list[tuple[Severity, str, int, str]]:
-    """Give severity, rule, number and meaning, the gravest first."""
+    """Return severity, rule, number and meaning, the gravest first."""
     return [
         (severity, shown(rule), len(findings), _meaning(rule, findings))
         for severity in reversed(Severity)

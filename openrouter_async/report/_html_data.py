@@ -48,7 +48,7 @@ _ESCAPES: Final = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2
 
 
 def page_data(report: AuditReport, rows: Sequence[KeyRow], facets: Facets) -> dict[str, Any]:
-    """Give what the script works on; keys are in the order of the rows."""
+    """Return what the script works on; keys are in the order of the rows."""
     words, rules, sentences = _Words(), _Words(), _Words()
     places = {row.key.hash: place for place, row in enumerate(rows)}
     keys = [list(_key(row, facets, words)) for row in rows]
@@ -69,7 +69,7 @@ def page_data(report: AuditReport, rows: Sequence[KeyRow], facets: Facets) -> di
 
 
 def _key(row: KeyRow, facets: Facets, words: _Words) -> Iterator[Any]:
-    """Give name, hash, label; the facets; states as bits; the limit; amounts; times; the rest."""
+    """Return name, hash, label; the facets; states as bits; the limit; amounts; times; the rest."""
     key = row.key
     yield from (shown(key.name), shown(key.hash), label_of(key.label))
     yield from (facet.of(row) for facet in facets)
@@ -86,7 +86,7 @@ def _key(row: KeyRow, facets: Facets, words: _Words) -> Iterator[Any]:
 def _finding(
     finding: Finding, places: dict[str, int], rules: _Words, sentences: _Words
 ) -> list[Any]:
-    """Give rule, severity, the key's place, sentence; for no key of the list what is known."""
+    """Return rule, severity, the key's place, sentence; for no key of the list what is known."""
     place = places.get(finding.hash or "", -1)
     told = [
         rules.place(shown(finding.rule)),

@@ -29,7 +29,7 @@ def shown(text: str) -> str:
 
 
 def label_of(label: str) -> str:
-    """Give a masked key as it is, and what is no masked key as any text."""
+    """Return a masked key as it is, and what is no masked key as any text."""
     return plain(label) if len(label) <= _MASKED else shown(label)
 
 
@@ -45,7 +45,7 @@ class Facet:
     """Gives the answer's place in `choices`."""
 
     def counts(self, rows: Iterable[KeyRow]) -> list[int]:
-        """Say how many keys have each answer."""
+        """Describe how many keys have each answer."""
         counted = Counter(map(self.of, rows))
         return [counted[place] for place in range(len(self.choices))]
 
@@ -117,7 +117,7 @@ _EXHAUSTED, _OVERSPENT, _NO_LIMIT = 5, 6, 7
 
 
 def _fullness(row: KeyRow) -> int:
-    """Say how much of the window's limit is spent."""
+    """Describe how much of the window's limit is spent."""
     key, spent = row.key, row.key.spent_in_window
     if key.limit is None or spent is None:
         return _NO_LIMIT

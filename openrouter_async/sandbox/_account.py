@@ -31,7 +31,7 @@ from openrouter_async.models import (
 
 
 def window_start(window: str, day: date) -> date:
-    """Give the first day (UTC) of the `daily`, `weekly` or `monthly` window that `day` is in.
+    """Return the first day (UTC) of the `daily`, `weekly` or `monthly` window that `day` is in.
 
     Weeks begin on Monday. https://openrouter.ai/docs/guides/overview/auth/management-api-keys
     """
@@ -41,7 +41,7 @@ def window_start(window: str, day: date) -> date:
 
 
 def next_window(window: str, day: date) -> date:
-    """Give the day (UTC) on whose first instant the window that `day` is in has ended."""
+    """Return the day (UTC) on whose first instant the window that `day` is in has ended."""
     start = window_start(window, day)
     if window == LimitReset.MONTHLY:
         return (start + timedelta(days=31)).replace(day=1)
@@ -60,7 +60,7 @@ class Meter:
     """The day (UTC) of the last spending; None: nothing was spent yet."""
 
     def spent(self, window: str | None, today: date) -> float:
-        """Give the USD spent in a window as of `today`; None as window: since the key exists."""
+        """Return the USD spent in a window as of `today`; None as window: since the key exists."""
         if window is None:
             return self.total
         if self.day is None or self.day < window_start(window, today):
@@ -114,13 +114,13 @@ class StoredKey:
         return self.expires_at is not None and self.expires_at <= now
 
     def spent_in_window(self, today: date) -> float:
-        """Give the USD that count against the limit in the current window of `limit_reset`."""
+        """Return the USD that count against the limit in the current window of `limit_reset`."""
         paid = self.paid.spent(self.limit_reset, today)
         byok = self.byok.spent(self.limit_reset, today) if self.include_byok_in_limit else 0.0
         return _money.total((paid, byok))
 
     def remaining(self, today: date) -> float | None:
-        """Give the USD left in the current window, negative when overspent; None: no limit."""
+        """Return the USD left in the current window, negative when overspent; None: no limit."""
         spent = self.spent_in_window(today)
         if self.limit is None or not spent:
             return self.limit
@@ -211,7 +211,7 @@ class Account:
         self.management_key = self._derive_secret("management key")
 
     def now(self) -> datetime:
-        """Give the time in UTC to the millisecond; raises `ConfigurationError` if naive."""
+        """Return the time in UTC to the millisecond; raises `ConfigurationError` if naive."""
         moment = self._clock()
         if not isinstance(moment, datetime) or moment.utcoffset() is None:
             raise ConfigurationError("now must give aware datetimes")
@@ -261,7 +261,7 @@ class Account:
         offset: int = 0,
         workspace_id: str = DEFAULT_WORKSPACE,
     ) -> list[APIKey]:
-        """Give a page of one workspace's keys, newest first."""
+        """Return a page of one workspace's keys, newest first."""
         now = self.now()
         keys: Iterable[StoredKey] = reversed(self._shelf(workspace_id))
         if not include_disabled:
@@ -303,7 +303,7 @@ class Account:
         return [key.record(now) for key in reversed(self._keys.values())]
 
     def _shelf(self, workspace_id: str) -> list[StoredKey]:
-        """Give the keys of a workspace, oldest first; raises `RefusedError` with 404."""
+        """Return the keys of a workspace, oldest first; raises `RefusedError` with 404."""
         shelf = self._shelves.get(workspace_id)
         if shelf is None:
             raise RefusedError(404, "Workspace not found")
@@ -342,7 +342,7 @@ class Account:
     # Secrets
 
     def secret_of(self, hash: str) -> str:
-        """Give the plaintext of the key with this hash.
+        """Return the plaintext of the key with this hash.
 
         It follows from seed and hash, so that 100,000 keys need no 100,000 stored secrets.
         """
@@ -406,7 +406,7 @@ _SHARED_FIELDS: Final = (
 
 
 def masked(secret: str) -> str:
-    """Give the label of a key: all but its first and last three digits left out."""
+    """Return the label of a key: all but its first and last three digits left out."""
     return f"{secret[:12]}...{secret[-3:]}"
 
 

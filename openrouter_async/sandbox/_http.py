@@ -147,7 +147,7 @@ def read_object(content_type: str, body: bytes) -> dict[str, Any]:
 
 
 def bearer_of(authorization: str | None) -> str:
-    """Give the key of an Authorization header; raises `RefusedError` with 401."""
+    """Return the key of an Authorization header; raises `RefusedError` with 401."""
     scheme, _, secret = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise RefusedError(401, "Missing Authentication header")
@@ -155,7 +155,7 @@ def bearer_of(authorization: str | None) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a Host header names this machine itself.
+    """Return whether a Host header names this machine itself.
 
     A page in a browser reaches loopback under a name of its own, which is how it is told apart.
     """

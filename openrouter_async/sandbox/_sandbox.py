@@ -180,7 +180,7 @@ class Sandbox:
         return guardrail_id
 
     def inference_key(self, hash: str) -> str:
-        """Give the plaintext of a key; raises `InvalidRequestError` for an unknown one."""
+        """Return the plaintext of a key; raises `InvalidRequestError` for an unknown one."""
         with self._service.lock:
             return self._service.account.secret_of(self._find(hash).hash)
 

@@ -59,7 +59,7 @@ def creates(box: Sandbox) -> int:
 
 
 def example(box: Sandbox) -> APIKey:
-    """Give the key of the official examples as it is now."""
+    """Return the key of the official examples as it is now."""
     return next(key for key in box.keys if key.hash == EXAMPLE_HASH)
 
 

@@ -39,7 +39,7 @@ def keys(box: Sandbox, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
 
 
 def default_keys(box: Sandbox) -> list[str]:
-    """Give the hashes of all keys of the default workspace, newest first."""
+    """Return the hashes of all keys of the default workspace, newest first."""
     home = box.workspaces[0].id
     return [key.hash for key in box.keys if key.workspace_id == home]
 

@@ -29,7 +29,7 @@ def error_with(secret: str, status: int) -> Step:
 
 
 def faults(secret: str) -> dict[str, Step]:
-    """Give a way to fail for each kind of error."""
+    """Return a way to fail for each kind of error."""
     return {
         "echo": echo(),
         "401": error_with(secret, 401),

@@ -45,7 +45,7 @@ class Elements(HTMLParser):
             self.raw.append((self.cdata_elem, data))
 
     def attributes(self, name: str) -> list[str | None]:
-        """Give an attribute's values."""
+        """Return an attribute's values."""
         return [attributes[name] for _, attributes in self.all if name in attributes]
 
     @property

@@ -23,7 +23,7 @@ class Clock:
         self.now = now
 
     def __call__(self) -> datetime:
-        """Give the time."""
+        """Return the time."""
         return self.now
 
 
@@ -40,7 +40,7 @@ def box(clock: Clock) -> Sandbox:
 
 
 def example(box: Sandbox) -> APIKey:
-    """Give the key of the official examples as it is now."""
+    """Return the key of the official examples as it is now."""
     return next(key for key in box.keys if key.hash == EXAMPLE_HASH)
 
 
@@ -238,6 +238,7 @@ def test_seeded_keys_look_real() -> None:
     assert 1 <= repeated <= 20
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_keys() -> None:
     """A large account can be made, and each of its keys be found."""
     box = Sandbox(100_000)

@@ -191,7 +191,7 @@ async def unaccounted(soak: Soak) -> list[str]:
 
 
 def grown(rows: list[tuple[float, int, int]]) -> list[str]:
-    """Say what grew after the first minute."""
+    """Describe what grew after the first minute."""
     if len(rows) < 3:
         return []
     first, last = rows[0], rows[-1]

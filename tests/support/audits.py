@@ -38,7 +38,7 @@ def audited(keys: int) -> AuditReport:
 
 
 def emptied(report: AuditReport) -> AuditReport:
-    """Give the report of an account without a key."""
+    """Return the report of an account without a key."""
     return attrs.evolve(
         report,
         keys=[],

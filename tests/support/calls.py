@@ -19,7 +19,7 @@ HASH: Final = "b01d52606dc8f0a8303a7b5cc3fa07109c2e346cec7c0a16b40de462992ce945"
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """Give a key as the service describes it; `...` leaves a field out."""
+    """Return a key as the service describes it; `...` leaves a field out."""
     usage = {f"{kind}{window}": 0.5 for kind in ("usage", "byok_usage") for window in _WINDOWS}
     fields = {
         "hash": HASH,
@@ -54,7 +54,7 @@ def pages_of(rows: list[Any], page_size: int = 100) -> Callable[[Any], Step]:
 
 
 def problem(status: int, message: str = "no", **metadata: Any) -> dict[str, Any]:
-    """Give an error's document as the service writes it."""
+    """Return an error's document as the service writes it."""
     return {"error": {"code": status, "message": message, "metadata": metadata or None}}
 
 

@@ -20,7 +20,7 @@ def _authority() -> trustme.CA:
 
 
 def authority_pem() -> bytes:
-    """Give the authority's certificate, for a client that reads it from a file."""
+    """Return the authority's certificate, for a client that reads it from a file."""
     return _authority().cert_pem.bytes()
 
 

@@ -94,12 +94,12 @@ def stall(after: int = 0, direction: Direction = "down") -> Fault:
 
 
 def by_connection(*faults: Fault, then: Fault = CLEAN) -> Weather:
-    """Give the first fault to every turn of the first connection, and so on."""
+    """Return the first fault to every turn of the first connection, and so on."""
     return lambda turn: faults[turn.connection - 1] if turn.connection <= len(faults) else then
 
 
 def by_turn(*faults: Fault, then: Fault = CLEAN) -> Weather:
-    """Give the first fault to the first turn of all, and so on."""
+    """Return the first fault to the first turn of all, and so on."""
     return lambda turn: faults[turn.overall - 1] if turn.overall <= len(faults) else then
 
 

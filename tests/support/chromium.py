@@ -40,11 +40,11 @@ class Browser:
         return self._driver.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
-        """Give what the console said since the last time."""
+        """Return what the console said since the last time."""
         return [entry["message"] for entry in self._driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Give the addresses that were asked for since the last time."""
+        """Return the addresses that were asked for since the last time."""
         events = (json.loads(e["message"])["message"] for e in self._driver.get_log("performance"))
         return [
             event["params"]["request"]["url"]

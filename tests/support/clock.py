@@ -39,7 +39,7 @@ class FakeClock:
         await asyncio.sleep(0)
 
     def jitter(self, upper: float) -> float:
-        """Give the set fraction of `upper`."""
+        """Return the set fraction of `upper`."""
         self.jitters.append(upper)
         return upper * self.fraction
 

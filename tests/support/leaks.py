@@ -16,7 +16,7 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def open_descriptors() -> dict[int, str]:
-    """Give what each open descriptor of this process is; skips the test where nobody can say."""
+    """Return what each open descriptor of this process is; skips the test where nobody can say."""
     if not _DESCRIPTORS.is_dir():
         pytest.skip("open descriptors can be counted only where there is /proc/self/fd")
     found = {}
@@ -29,12 +29,12 @@ def open_descriptors() -> dict[int, str]:
 
 
 def open_below(folder: Path) -> list[str]:
-    """Give what this process holds open below a folder, files that were removed too."""
+    """Return what this process holds open below a folder, files that were removed too."""
     return [path for path in open_descriptors().values() if path.startswith(f"{folder}/")]
 
 
 def running_tasks() -> set[asyncio.Task[object]]:
-    """Give the unfinished tasks of the running loop, without the current one; none off a loop."""
+    """Return the unfinished tasks of the running loop, without the current one; none off a loop."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -43,7 +43,7 @@ def running_tasks() -> set[asyncio.Task[object]]:
 
 
 def running_threads() -> set[threading.Thread]:
-    """Give the live threads of this process."""
+    """Return the live threads of this process."""
     return set(threading.enumerate())
 
 

@@ -98,7 +98,7 @@ class ChangingList:
             del self.rows[index]
 
     def slice(self, offset: int) -> list[APIKey]:
-        """Give the page at an offset as it is now."""
+        """Return the page at an offset as it is now."""
         return self.rows[offset : offset + self.page_size]
 
     @property

@@ -11,7 +11,7 @@ from support.steps import Handler, Step
 
 @contextmanager
 def refused_port() -> Iterator[int]:
-    """Give a port that refuses connections for as long as the block lasts."""
+    """Return a port that refuses connections for as long as the block lasts."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can take it either
         yield holder.getsockname()[1]
@@ -19,7 +19,7 @@ def refused_port() -> Iterator[int]:
 
 @contextmanager
 def mute_port() -> Iterator[int]:
-    """Give a port that takes connections and bytes, and never sends one (no TLS greeting)."""
+    """Return a port that takes connections and bytes, and never sends one (no TLS greeting)."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)

@@ -71,7 +71,7 @@ class CapturedLogs(logging.Handler):
         return "\n".join(self._texts)
 
     def messages(self, level: int = logging.DEBUG) -> list[str]:
-        """Give the messages of at least this level."""
+        """Return the messages of at least this level."""
         return [record.getMessage() for record in self.records if record.levelno >= level]
 
 

@@ -82,7 +82,7 @@ class _Server:
         return f"{self.url}/api/v1"
 
     def url_as(self, host: str) -> str:
-        """Give the origin under another name of the loopback address, such as `localhost`."""
+        """Return the origin under another name of the loopback address, such as `localhost`."""
         return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     def up(self) -> None:

@@ -52,11 +52,11 @@ class Request:
         return self.outcome == "client_closed"
 
     def values(self, name: str) -> list[str]:
-        """Give every value of a header, its name in any case."""
+        """Return every value of a header, its name in any case."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """Give the value of a header; None if it was not sent, LookupError if it came twice."""
+        """Return the value of a header; None if it was not sent, LookupError if it came twice."""
         values = self.values(name)
         if len(values) > 1:
             message = f"{name} was sent {len(values)} times"
@@ -64,7 +64,7 @@ class Request:
         return values[0] if values else None
 
     def json(self) -> Any:
-        """Give the body as JSON."""
+        """Return the body as JSON."""
         return json.loads(self.body)
 
 

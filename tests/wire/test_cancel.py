@@ -24,7 +24,7 @@ QUICK = RetryConfig(initial_interval=0)
 
 
 async def later() -> str:
-    """Give the key after a turn of the loop."""
+    """Return the key after a turn of the loop."""
     await asyncio.sleep(0)
     return KEY
 
@@ -40,7 +40,7 @@ class Scenario:
 
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[tuple[ScriptedServer, AsyncOpenRouter]]:
-        """Give a server and a client with one connection slot; check that nothing stays open."""
+        """Return a server and a client with one connection slot; check that nothing stays open."""
         context = certificates.good_server() if self.tls else None
         options: dict[str, Any] = {"api_key": KEY, "ssl": certificates.trusting_client()}
         server = ScriptedServer(*self.steps, default=call.ok(), tls=context)
@@ -85,12 +85,12 @@ async def interrupted(call: Awaitable[Any]) -> BaseException | None:
 
 
 def notes(error: BaseException | None) -> list[str]:
-    """Give what was noted on an error."""
+    """Return what was noted on an error."""
     return list(getattr(error, "__notes__", []))
 
 
 def warnings_of(logs: CapturedLogs) -> list[str]:
-    """Give the warnings about creates that may have left."""
+    """Return the warnings about creates that may have left."""
     return [m for m in logs.messages(logging.WARNING) if "may have made a key" in m]
 
 

@@ -19,7 +19,7 @@ THROTTLED = reply(429, headers={"Retry-After": "5"})
 
 
 def notes(error: BaseException) -> list[str]:
-    """Give what was noted on an error."""
+    """Return what was noted on an error."""
     return list(getattr(error, "__notes__", []))
 
 

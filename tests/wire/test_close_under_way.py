@@ -31,7 +31,7 @@ class Patient(SystemClock):
     """Waits as long as it may."""
 
     def jitter(self, upper: float) -> float:
-        """Give all of it."""
+        """Return all of it."""
         return upper
 
 

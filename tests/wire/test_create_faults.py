@@ -77,7 +77,7 @@ async def test_answered_after_the_deadline(limit: str, client_for: ClientFor) ->
 
 
 def made(**changes: Any) -> dict[str, Any]:
-    """Give the answer to a create, changed; `...` leaves a field out."""
+    """Return the answer to a create, changed; `...` leaves a field out."""
     document = {"data": record(), "key": NEW_KEY, **changes}
     return {name: value for name, value in document.items() if value is not ...}
 

@@ -1,4 +1,4 @@
-"""What an answer that is an error becomes: its class, its facts, and a body that is bounded."""
+"""What a response that is an error becomes: its class, its facts, and a body that is bounded."""
 
 import copy
 import pickle

@@ -24,13 +24,13 @@ KEYS = [f"sk-or-v1-{number:064x}" for number in range(10)]
 
 
 def bearers(server: ScriptedServer) -> list[str | None]:
-    """Give the keys that were sent."""
+    """Return the keys that were sent."""
     sent = [request.header("Authorization") or "" for request in server.requests]
     return [value.removeprefix("Bearer ") for value in sent]
 
 
 async def give_later() -> str:
-    """Give the key after a turn of the loop."""
+    """Return the key after a turn of the loop."""
     await asyncio.sleep(0)
     return KEYS[0]
 

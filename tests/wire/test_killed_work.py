@@ -61,7 +61,7 @@ def kill(box: Sandbox) -> Iterator[Kill]:
 
 
 def each_step(kill: Kill, tmp_path: Path, work: str) -> Iterator[tuple[int, Path]]:
-    """Give each step of a work and a folder for it, until the work has no further step."""
+    """Return each step of a work and a folder for it, until the work has no further step."""
     for step in range(1, MOST_STEPS):
         folder = tmp_path / f"{work}-{step}"
         folder.mkdir()

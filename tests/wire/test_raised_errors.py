@@ -36,7 +36,7 @@ from openrouter_async import (
 
 
 def is_ours_alone(error: BaseException) -> bool:
-    """Say whether nothing hangs on the error, neither shown nor hidden."""
+    """Return whether nothing hangs on the error, neither shown nor hidden."""
     assert error.__cause__ is None
     assert error.__context__ is None
     assert not isinstance(error, BaseExceptionGroup)
@@ -45,7 +45,7 @@ def is_ours_alone(error: BaseException) -> bool:
 
 
 def travels(error: OpenRouterError) -> bool:
-    """Say whether copies by pickle and by deepcopy are equal in every respect."""
+    """Return whether copies by pickle and by deepcopy are equal in every respect."""
     for made in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error), copy.copy(error)):
         assert type(made) is type(error)
         assert (str(made), repr(made)) == (str(error), repr(error))

@@ -61,7 +61,7 @@ class Row:
 def answered(
     statuses: str, error: type[OpenRouterError], requests: int, **create: Any
 ) -> list[Row]:
-    """Give a row for each status."""
+    """Return a row for each status."""
     return [
         Row(reply(int(status), json=problem(int(status))), error, requests, **create)
         for status in statuses.split()

@@ -27,7 +27,7 @@ class Service:
     async def __call__(
         self, method: str, path: str, *, key: str | None = "", **options: Any
     ) -> tuple[int, Any]:
-        """Give status and document; `key` is empty for the management key, None for none."""
+        """Return status and document; `key` is empty for the management key, None for none."""
         headers = dict(options.pop("headers", {}))
         if key is not None:
             headers["Authorization"] = f"Bearer {key or self.box.management_key}"
@@ -60,7 +60,7 @@ async def service() -> AsyncIterator[Service]:
 
 
 def error(status: int, message: str) -> tuple[int, Any]:
-    """Give what the service answers to what it refuses."""
+    """Return what the service answers to what it refuses."""
     return status, {"error": {"code": status, "message": message}}
 
 

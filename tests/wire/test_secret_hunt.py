@@ -73,7 +73,7 @@ def hunt(error: BaseException, client: AsyncOpenRouter, logs: CapturedLogs, *sec
 
 
 def sent_by(call: Call) -> list[str]:
-    """Give what a call sends beside the management key."""
+    """Return what a call sends beside the management key."""
     return [PARTNER] if call is CREATE else []
 
 
