@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from support.programs import complaints
 from support.server import ThreadedServer
 from support.steps import reply, stall_head
 
@@ -51,7 +52,7 @@ def run(
         out, err = process.communicate("go\n", timeout=30)
     finally:
         process.kill()
-    return process.returncode, out, err
+    return process.returncode, out, complaints(err)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support import certificates
 from support.calls import KEY, NEW_KEY, record
+from support.programs import complaints
 from support.server import ThreadedServer
 from support.steps import Step, delay, reply
 from support.wire import Request
@@ -106,7 +107,7 @@ def run(program: str, env: Mapping[str, str]) -> str:
         timeout=60,
         check=False,
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (ended.returncode, complaints(ended.stderr)) == (0, "")
     return ended.stdout
 
 

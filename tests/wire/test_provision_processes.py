@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.programs import complaints
 
 from openrouter_async.provisioning import State, unfinished
 from openrouter_async.sandbox import Sandbox
@@ -76,7 +77,7 @@ def run(box: Sandbox, folder: Path, code: str) -> tuple[int, str, str]:
     """Run a program to its end: exit code, stdout, stderr."""
     process = start(box, folder, code)
     out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    return process.returncode, out, complaints(err)
 
 
 def creates(box: Sandbox) -> int:
