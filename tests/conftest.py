@@ -13,5 +13,5 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # machine is not a fault of the code.
 COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("quick", COMMON, max_examples=60)
-settings.register_profile("full", COMMON, max_examples=1000)
+settings.register_profile("full", COMMON, max_examples=300)
 settings.load_profile("quick")  # `pytest --hypothesis-profile=full` takes the other one
