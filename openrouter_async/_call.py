@@ -183,9 +183,9 @@ class Call(Generic[In, Out]):
                 return
 
     def _no_room(self, pause: float) -> TooManyRequestsResponseError:
-        limit = "this call's deadline" if self._throttle is None else "max_wait is over"
+        limit = "before this call's deadline" if self._throttle is None else "within max_wait"
         return TooManyRequestsResponseError(
-            f"not sent: the service's rate limit leaves no room until {limit}",
+            f"not sent: the service's rate limit leaves no room {limit}",
             operation=self._operation.name,
             attempts=self._attempts,
             status_code=HTTPStatus.TOO_MANY_REQUESTS.value,

@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from openrouter_async import _checks
-from openrouter_async._concurrency import notify
+from openrouter_async._observers import notify
 from openrouter_async._operations import Operation
 from openrouter_async._options import MAX_WAIT, CallOptions, OnWait, Waiting
 from openrouter_async._pacing import Pacer

@@ -1,4 +1,4 @@
-"""How fast requests may begin: the pace that a client learns from 429, and a bulk run's own bounds.
+"""How fast requests may begin: the pace that a client learns from 429.
 
 An ordinary rate limit is no failure: work that makes many requests slows down and goes on.
 """
@@ -9,10 +9,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Final, TypeVar
-
-In = TypeVar("In")
-Out = TypeVar("Out")
+from typing import Final
 
 
 class Pacer:

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from openrouter_async._concurrency import notify
 from openrouter_async._deadlines import Deadlines
+from openrouter_async._observers import notify
 from openrouter_async._options import checked_key
 from openrouter_async._pacing import Pacer
 from openrouter_async._retry import Clock, RetryBudget, SystemClock

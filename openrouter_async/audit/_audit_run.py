@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, Unpack
 import attrs
 
 from openrouter_async._caller import Throttle
-from openrouter_async._concurrency import notify
+from openrouter_async._observers import notify
 from openrouter_async._operations import CURRENT, NoParams
 from openrouter_async._options import MAX_WAIT, CallOptions, Waiting
 from openrouter_async.audit._ledger import Ledger, Totals

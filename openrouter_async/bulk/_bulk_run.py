@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from openrouter_async import _files
-from openrouter_async._concurrency import notify
+from openrouter_async._observers import notify
 from openrouter_async.bulk import _outcomes_file
 from openrouter_async.bulk._executor import Executor
 from openrouter_async.bulk._outcomes import (

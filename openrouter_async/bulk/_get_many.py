@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 import attrs
 
 from openrouter_async import _checks
-from openrouter_async._concurrency import notify
+from openrouter_async._observers import notify
 from openrouter_async._operations import GET, KeyHash
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (

@@ -173,7 +173,7 @@ def test_a_key_in_place_of_a_hash_is_explained() -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "1", "", None, True, [1], math.nan], ids=range(9))
-def test_concurrency(value: Any) -> None:
+def test_observers(value: Any) -> None:
     """How many things may happen at once is a whole number from 1, refused by name too."""
     with pytest.raises(
         InvalidRequestError, match=r"^concurrency must be an integer of at least 1$"

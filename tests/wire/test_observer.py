@@ -20,7 +20,7 @@ from openrouter_async import (
     ConfigurationError,
     OpenRouterError,
 )
-from openrouter_async._concurrency import notify
+from openrouter_async._observers import notify
 from openrouter_async.audit import AuditProgress
 from openrouter_async.sandbox import Sandbox
 
