@@ -92,6 +92,8 @@ class Portal:
                 thread.loop.close()
         else:
             return thread
+        if not threading.main_thread().is_alive():  # from Python 3.12 on, no thread starts then
+            raise ClientClosedError("Python is shutting down")
         raise APIConnectionError(
             f"cannot start the client's thread and event loop: {reason}. Nothing was sent; try "
             "again with fewer files and threads open, or raise their limits (ulimit -n, ulimit -u)"

@@ -26,6 +26,7 @@ from openrouter_async.provisioning import *
 from openrouter_async.provisioning._journal import Journal
 key, url, folder = os.environ["KEY"], os.environ["URL"], os.environ["FOLDER"]
 o.OpenRouter(key, server_url=url)  # imports aiohttp, which cannot be done once Python ends
+begun = threading.Event()
 
 def become(uid):
     # Another user, if this one may become one; what is to be imported must be imported before.
@@ -34,10 +35,13 @@ def become(uid):
 
 async def in_a_loop(sink, name="acme"):
     async with o.AsyncOpenRouter(key, server_url=url) as client:
+        begun.set()
         await client.api_keys.provision(name, sink=sink, journal_dir=folder + "/journal")
 
 def blocking(sink, name="acme"):
     with o.OpenRouter(key, server_url=url) as client:
+        client.api_keys.list()  # starts the client's thread, which Python 3.12 refuses at its end
+        begun.set()
         client.api_keys.provision(name, sink=sink, journal_dir=folder + "/journal")
 
 def provision(face, sink, name="acme"):
@@ -96,11 +100,31 @@ def test_a_thread_that_outlives_the_main_thread(
     path = folder + "/acme.key"
     def write(secret): Path(path).write_text(secret.reveal() + "\\n")
     threading.Thread(target=provision, args=({face!r}, {sink})).start()
+    begun.wait()
     """
     assert run(box, folder, code) == (0, "", "")
     [key] = [key for key in box.keys if key.name == "acme"]
     assert (folder / "acme.key").read_text() == box.inference_key(key.hash) + "\n"
     assert list((folder / "journal").iterdir()) == []
+
+
+def test_a_client_that_begins_after_the_main_thread(box: Sandbox, folder: Path) -> None:
+    """Python 3.12 and newer start no thread any more: that is said, and nothing is sent."""
+    code = """
+    def late():
+        threading.main_thread().join()
+        try:
+            blocking(FileSink(folder + "/acme.key"))
+        except o.ClientClosedError as error:
+            print(error)
+    threading.Thread(target=late).start()
+    """
+    code, out, err = run(box, folder, code)
+    if sys.version_info >= (3, 12) and out:
+        assert (out, creates(box)) == ("Python is shutting down\n", 0)
+    else:
+        assert creates(box) == 1
+    assert (code, err) == (0, "")
 
 
 HANGING = {
