@@ -2,7 +2,7 @@
 
 The hooks are strict because a coercion would lie (`"false"` is not true, `null` is no name), and
 open because the service drifts (ints are floats, unknown fields and words pass). Loaded when it is
-first needed: most programs only ever meet answers that are exactly right.
+first needed: most programs only ever receive responses that are exactly right.
 """
 
 from __future__ import annotations
@@ -203,8 +203,8 @@ def _summary(problems: list[str]) -> str:
 
 def _explain(error: Exception) -> list[str]:
     if not isinstance(error, cattrs.BaseValidationError):
-        return [f"answer: {_describe(error, None)}"]
-    lines = cattrs.transform_error(error, path="answer", format_exception=_describe)
+        return [f"response: {_describe(error, None)}"]
+    lines = cattrs.transform_error(error, path="response", format_exception=_describe)
     return [": ".join(reversed(line.split(" @ "))) for line in lines]
 
 

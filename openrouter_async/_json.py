@@ -29,7 +29,7 @@ def parse(data: bytes, *, most_values: float = math.inf) -> Any:
         return json.loads(text, parse_int=_parse_int, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         pass
-    raise ValueError("no JSON")
+    raise ValueError("not JSON")
 
 
 def as_object(document: object) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def interpret(
     if not 200 <= reply.status < 300:
         raise error_of(reply, *known, declared=operation.errors)
     if reply.too_large:
-        raise _unreadable(ResponseTooLargeError("the answer is too large"), reply, *known)
+        raise _unreadable(ResponseTooLargeError("the response is too large"), reply, *known)
     problem = ""
     try:
         if reply.body or not reply.truncated:  # a body that was lost is not an empty one
@@ -71,14 +71,14 @@ def interpret(
             asked = request.in_path if request is not None else {}
             for name in operation.echoed:
                 if name in asked and getattr(response.data, name) != asked[name]:
-                    problem = f"answer.data.{name}: not the one that was asked for"
+                    problem = f"response.data.{name}: not the one that was asked for"
             if not problem:
                 return cast("Out", response)
     except ResponseValidationError as error:
         problem = error.message
         error.__traceback__ = None  # whose frames have the body, and the error
     except Exception as error:  # noqa: BLE001  # no memory, or an import that failed
-        problem = f"the answer cannot be read: {type(error).__name__}"
+        problem = f"the response cannot be read: {type(error).__name__}"
     problem = _why_unreadable(reply, *known) or problem
     raise _unreadable(ResponseValidationError(problem), reply, *known)
 
@@ -86,10 +86,10 @@ def interpret(
 def _why_unreadable(reply: Response, *known: Secret) -> str | None:
     """Return what is wrong with the whole body; None: only what is in it."""
     if is_cut(reply):
-        return "the answer ends too early"
+        return "the response ends too early"
     if reply.miscoded is not None:
         claimed = (_text(reply.miscoded, *known) or "")[:_LONGEST_CODING]
-        return f"the answer cannot be read as the Content-Encoding that it claims: {claimed}"
+        return f"the response cannot be read as the Content-Encoding that it claims: {claimed}"
     return None
 
 

@@ -20,7 +20,8 @@ from openrouter_async.secret import Secret
 
 Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True)]
 """An aware UTC datetime; a timestamp without a zone is refused, other zones are converted."""
-
+Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""An integer of 64 bits: with more digits than that the two roads of decoding would differ."""
 
 MOST_ROWS: Final = 10_000
 """What a list in an answer may have at most, a bound of ours: the service's pages have 100 rows."""
@@ -181,7 +182,7 @@ class CreateKeysResponse:
     def data(self) -> APIKey:
         """The new key's record; raises `problem` if it could not be read."""
         if self._data is None:
-            raise self.problem or ResponseValidationError("the answer has no record of the key")
+            raise self.problem or ResponseValidationError("the response has no record of the key")
         return self._data
 
 
@@ -189,7 +190,7 @@ class CreateKeysResponse:
 class RateLimit:
     """Deprecated by the service, which says -1 or nothing here."""
 
-    requests: int | None = None
+    requests: Integer | None = None
     interval: str | None = None
     note: str | None = None
 
@@ -214,9 +215,9 @@ class Budget:
 class FreeModelDailyRequests:
     """How many requests to free models are left today (UTC)."""
 
-    limit: int | None = None
-    used: int | None = None
-    remaining: int | None = None
+    limit: Integer | None = None
+    used: Integer | None = None
+    remaining: Integer | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -281,7 +282,7 @@ class Workspace:
     disabled_server_tools: Rows[str] | None = None
     """Tools of the service that may not be used; None: the service did not say."""
     include_byok_in_budgets: bool | None = None
-    io_logging_api_key_ids: Rows[int] | None = None
+    io_logging_api_key_ids: Rows[Integer] | None = None
     io_logging_sampling_rate: float | None = None
     is_data_discount_logging_enabled: bool | None = None
     is_observability_broadcast_enabled: bool | None = None
@@ -293,7 +294,7 @@ class ListWorkspacesResponse:
     """One page of workspaces."""
 
     data: Rows[Workspace]
-    total_count: int | None = None
+    total_count: Integer | None = None
     """How many workspaces there are on all pages."""
 
 
@@ -316,7 +317,7 @@ class ListGuardrailKeyAssignmentsResponse:
     """One page of the guardrails that are assigned to keys, of the whole account."""
 
     data: list[GuardrailKeyAssignment]
-    total_count: int | None = None
+    total_count: Integer | None = None
     """How many assignments there are on all pages."""
 
 

@@ -1,11 +1,14 @@
 """What stands at top level is what users rely on: nothing more, and nothing lost unnoticed."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import openrouter_async
 from openrouter_async import errors
+from openrouter_async.sandbox import Sandbox
 
 # From the documentation, so that a name can be neither dropped nor renamed by accident.
 DOCUMENTED = {
@@ -84,3 +87,32 @@ def test_a_client_loads_no_work_of_several_steps() -> None:
     assert "aiohttp" in loaded
     ours = {"provisioning", "bulk", "bulk_changes", "audit", "report", "cli", "_careful"}
     assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
+
+
+def test_exact_responses_load_no_careful_decoding(tmp_path: Path) -> None:
+    """`whoami`, workspaces, an audit, a create and a rotation do without cattrs."""
+    program = """
+import asyncio, os, sys
+import openrouter_async as o
+from openrouter_async.provisioning import FileSink
+
+async def main(folder):
+    async with o.AsyncOpenRouter(os.environ["KEY"], server_url=os.environ["URL"]) as client:
+        await client.api_keys.get_current_key_metadata()
+        await client.workspaces.list()
+        created = await client.api_keys.create("acme", limit=5)
+        await client.api_keys.rotate(
+            created.data.hash, sink=FileSink(folder + "/key"), journal_dir=folder + "/journal"
+        )
+        await client.audit()
+
+asyncio.run(main(os.environ["FOLDER"]))
+print(*sys.modules)
+"""
+    with Sandbox() as box:
+        env = {**os.environ, "KEY": box.management_key, "URL": box.url, "FOLDER": str(tmp_path)}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, check=True, env=env)
+    loaded = done.stdout.decode().split()
+    assert "openrouter_async.provisioning._rotate" in loaded
+    assert not {"cattrs", "openrouter_async._careful"} & {*loaded}

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import attrs
 
 from openrouter_async import _json, _money
-from openrouter_async._careful import structure
-from openrouter_async._converter import to_dict
+from openrouter_async._converter import structure, to_dict
 from openrouter_async._json import as_object
 from openrouter_async.audit._findings import Figure, Finding, Severity, severity_of
 from openrouter_async.audit._ledger import Totals
@@ -326,7 +325,7 @@ def report_from(document: object) -> AuditReport:
     try:
         return _report(plain, structure(_Saved, plain))
     except ResponseValidationError as error:
-        problem = error.message.replace("answer", "report")
+        problem = error.message.replace("response", "report")
     raise ConfigurationError(problem)
 
 

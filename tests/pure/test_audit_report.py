@@ -210,13 +210,13 @@ async def test_a_bad_file_is_one_line(tmp_path: Path, change: dict[str, Any], me
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "is no JSON"),
-        (b"[", "is no JSON"),
-        (b"\xff", "is no JSON"),
+        (b"", "is not JSON"),
+        (b"[", "is not JSON"),
+        (b"\xff", "is not JSON"),
         (b"[" * 50_000, "is nested too deeply"),
         (b'{"schema": 1, "keys": ' + b'{"a":' * 50_000, "is nested too deeply"),
         (b'{"schema": ' + b"9" * 5000 + b"}", "it has no schema number"),
-        (b"\0" * 100, "is no JSON"),
+        (b"\0" * 100, "is not JSON"),
         (b"[]", "it has no schema number"),
         (b'{"schema": 1}', "missing"),
         (None, "cannot be read: No such file or directory"),

@@ -131,7 +131,7 @@ async def test_an_unknown_workspace() -> None:
     [
         ForbiddenResponseError("no", status_code=403),
         NotFoundResponseError("no", status_code=404),
-        ResponseValidationError("answer.data: missing"),
+        ResponseValidationError("response.data: missing"),
     ],
 )
 async def test_hidden_workspaces(error: OpenRouterError) -> None:
@@ -269,7 +269,7 @@ async def test_unreadable_records_are_findings() -> None:
     assert report.totals.keys == 259
     [finding] = [each for each in report.findings if each.rule == "unreadable-key"]
     assert (finding.hash, finding.workspace, finding.severity) == (bad, "One", "warning")
-    assert finding.sentence == "A key's record cannot be read: answer.data[97].name: missing."
+    assert finding.sentence == "A key's record cannot be read: response.data[97].name: missing."
     assert "registry-missing" not in report.counts
     assert report.complete
 
@@ -578,7 +578,7 @@ def test_rate_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_report_is_json() -> None:
-    """With a version, and without anything that is no JSON."""
+    """With a version, and without anything that is not JSON."""
     account = Account(one=3, two=2)
     account.failures["two"] = InternalServerResponseError("broken", status_code=500)
     report = await audited(account)

@@ -40,7 +40,7 @@ def test_key_and_secret(wrap: Callable[[str], str | Secret]) -> None:
 
 def test_data_raises_the_problem() -> None:
     """A record that could not be read says why when it is asked for; the key is there."""
-    problem = ResponseValidationError("answer.data.hash: missing")
+    problem = ResponseValidationError("response.data.hash: missing")
     response = CreateKeysResponse(key=KEY, problem=problem)
     with pytest.raises(ResponseValidationError) as caught:
         _ = response.data

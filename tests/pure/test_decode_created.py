@@ -47,15 +47,15 @@ def test_where_the_key_stands(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"key": KEY}, "answer.data: missing"),
-        ({"key": KEY, "data": None}, "answer.data: expected an object, got null"),
-        ({"key": KEY, "data": []}, "answer.data: expected an object, got a list"),
-        ({"key": KEY, "data": KEY}, "answer.data: expected an object, got a string"),
+        ({"key": KEY}, "response.data: missing"),
+        ({"key": KEY, "data": None}, "response.data: expected an object, got null"),
+        ({"key": KEY, "data": []}, "response.data: expected an object, got a list"),
+        ({"key": KEY, "data": KEY}, "response.data: expected an object, got a string"),
         (
             CREATED | {"data": DATA | {"hash": None}},
-            "answer.data.hash: expected a string, got null",
+            "response.data.hash: expected a string, got null",
         ),
-        ({"data": {"key": KEY, "name": 7}}, "answer.data.hash: missing; "),
+        ({"data": {"key": KEY, "name": 7}}, "response.data.hash: missing; "),
     ],
     ids=range(6),
 )
@@ -76,13 +76,13 @@ def test_a_bad_record_beside_a_key(document: dict[str, Any], message: str) -> No
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"data": DATA}, "answer.key: missing"),
-        ({"data": DATA, "key": None}, "answer.key: missing"),
-        ({"data": DATA, "key": ""}, "answer.key: missing"),
-        ({"data": DATA, "key": [KEY]}, "answer.key: missing"),
-        (None, "answer: expected an object, got null"),
-        (KEY, "answer: expected an object, got a string"),
-        ({}, "answer.data: missing"),
+        ({"data": DATA}, "response.key: missing"),
+        ({"data": DATA, "key": None}, "response.key: missing"),
+        ({"data": DATA, "key": ""}, "response.key: missing"),
+        ({"data": DATA, "key": [KEY]}, "response.key: missing"),
+        (None, "response: expected an object, got null"),
+        (KEY, "response: expected an object, got a string"),
+        ({}, "response.data: missing"),
     ],
     ids=range(7),
 )
@@ -99,7 +99,7 @@ def read_cut(body: bytes) -> CreateKeysResponse | None:
     try:
         return interpret(CREATE, reply(201, body, truncated=True))
     except ResponseValidationError as error:
-        assert error.message == "the answer ends too early"  # noqa: PT017
+        assert error.message == "the response ends too early"  # noqa: PT017
         assert error.__cause__ is error.__context__ is None  # noqa: PT017
         texts = str(error), repr(error), repr(vars(error))
         assert_not_leaked(KEY, *texts)
@@ -141,9 +141,9 @@ def test_a_whole_key_in_no_json(damage: Any) -> None:
     assert created.key == KEY
     if created.problem is not None:
         assert created.problem.message in (
-            "the answer is no JSON",
-            "the answer is nested too deeply",
-            "answer.data.name: expected a string of whole characters",
+            "the response is not JSON",
+            "the response is nested too deeply",
+            "response.data.name: expected a string of whole characters",
         )
 
 
@@ -169,7 +169,7 @@ def test_nothing_is_rescued_that_is_no_whole_key(body: bytes) -> None:
     """Neither a name that contains what looks like the field, nor another field, nor a piece."""
     with pytest.raises(ResponseValidationError) as caught:
         decode(CreateKeysResponse, body)
-    assert caught.value.message == "the answer is no JSON"
+    assert caught.value.message == "the response is not JSON"
     assert_not_leaked(KEY, str(caught.value), repr(vars(caught.value)))
 
 

@@ -31,17 +31,17 @@ def test_bad_records_are_set_aside() -> None:
     assert [key.name for key in page.data] == ["key 0", "key 1", "key 2", "key 3"]
     assert page.length == 9
     assert [problem.message.split("; ")[0] for problem in page.problems] == [
-        "answer.data[1]: expected an object, got null",
-        "answer.data[2].hash: expected a string, got null",
-        "answer.data[5]: expected an object, got a number",
-        "answer.data[6].created_at: expected an ISO 8601 timestamp with a zone",
-        "answer.data[7].hash: missing",
+        "response.data[1]: expected an object, got null",
+        "response.data[2].hash: expected a string, got null",
+        "response.data[5]: expected an object, got a number",
+        "response.data[6].created_at: expected an ISO 8601 timestamp with a zone",
+        "response.data[7].hash: missing",
     ]
     assert [problem.row for problem in page.problems] == [1, 2, 5, 6, 7]
     assert [problem.hash for problem in page.problems] == [None, None, None, HASH, None]
     paths = page.problems[4].message.split("; ")
     assert len(paths) == 4
-    assert all(path.startswith("answer.data[7].") for path in paths[:3])
+    assert all(path.startswith("response.data[7].") for path in paths[:3])
     assert paths[3] == "and more"
 
 
@@ -79,12 +79,12 @@ def test_other_zones_are_no_problem() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the answer is no JSON"),
-        (b"[]", "answer: expected an object, got a list"),
-        (b"{}", "answer.data: missing"),
-        (b'{"data":{}}', "answer.data: expected a list, got an object"),
-        (b'{"data":null}', "answer.data: expected a list, got null"),
-        (as_json({"data": [RECORD]})[:-9], "the answer is no JSON"),
+        (b"", "the response is not JSON"),
+        (b"[]", "response: expected an object, got a list"),
+        (b"{}", "response.data: missing"),
+        (b'{"data":{}}', "response.data: expected a list, got an object"),
+        (b'{"data":null}', "response.data: expected a list, got null"),
+        (as_json({"data": [RECORD]})[:-9], "the response is not JSON"),
     ],
     ids=range(6),
 )
@@ -105,7 +105,7 @@ def test_nothing_is_lost(records: list[Any]) -> None:
     assert page.length == len(records)
     places = [number for number, entry in enumerate(records) if entry not in (RECORD, OVERSPENT)]
     assert [problem.message.partition("]")[0] for problem in page.problems] == [
-        f"answer.data[{place}" for place in places
+        f"response.data[{place}" for place in places
     ]
 
 
@@ -131,15 +131,15 @@ def test_deleted(body: bytes, *, deleted: bool) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b'{"deleted":null}', "answer.deleted: expected a boolean"),
-        (b'{"deleted":"true"}', "answer.deleted: expected a boolean"),
-        (b'{"deleted":1}', "answer.deleted: expected a boolean"),
-        (b"null", "answer: expected an object"),
-        (b"true", "answer: expected an object"),
-        (b"[]", "answer: expected an object"),
-        (b"<html>Sign in</html>", "the answer is no JSON"),
-        (b'{"deleted":tr', "the answer is no JSON"),
-        (b"\xff", "the answer is no JSON"),
+        (b'{"deleted":null}', "response.deleted: expected a boolean"),
+        (b'{"deleted":"true"}', "response.deleted: expected a boolean"),
+        (b'{"deleted":1}', "response.deleted: expected a boolean"),
+        (b"null", "response: expected an object"),
+        (b"true", "response: expected an object"),
+        (b"[]", "response: expected an object"),
+        (b"<html>Sign in</html>", "the response is not JSON"),
+        (b'{"deleted":tr', "the response is not JSON"),
+        (b"\xff", "the response is not JSON"),
     ],
     ids=range(9),
 )

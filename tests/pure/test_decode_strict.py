@@ -43,10 +43,10 @@ def problem(cls: type[Any], document: Any) -> str:
 def test_required_fields(name: str) -> None:
     """A required field that is missing or null is named, and null is not the text `None`."""
     assert (
-        problem(GetKeyResponse, {"data": record(**{name: ...})}) == f"answer.data.{name}: missing"
+        problem(GetKeyResponse, {"data": record(**{name: ...})}) == f"response.data.{name}: missing"
     )
     message = problem(GetKeyResponse, {"data": record(**{name: None})})
-    assert message.startswith(f"answer.data.{name}: expected a")
+    assert message.startswith(f"response.data.{name}: expected a")
     assert message.endswith("got null")
 
 
@@ -71,7 +71,7 @@ def test_wrong_types(name: str) -> None:
     for kind, value in wrong_for(name).items():
         for cls in (GetKeyResponse, UpdateKeysResponse):
             message = problem(cls, {"data": record(**{name: value})})
-            assert message == f"answer.data.{name}: expected a {expected}, got {kind}"
+            assert message == f"response.data.{name}: expected a {expected}, got {kind}"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_wrong_types(name: str) -> None:
 )
 def test_no_coercion(name: str, value: Any) -> None:
     """`"false"` is not true, `"0"` is no amount, True is no number."""
-    assert f"answer.data.{name}: " in problem(GetKeyResponse, {"data": record(**{name: value})})
+    assert f"response.data.{name}: " in problem(GetKeyResponse, {"data": record(**{name: value})})
 
 
 def test_one_bad_record_of_a_hundred() -> None:
@@ -96,7 +96,7 @@ def test_one_bad_record_of_a_hundred() -> None:
     page = [record() for _ in range(100)]
     page[37]["label"] = None
     message = problem(ListResponse, {"data": page})
-    assert message == "answer.data[37].label: expected a string, got null"
+    assert message == "response.data[37].label: expected a string, got null"
 
 
 def test_several_problems() -> None:
@@ -105,7 +105,7 @@ def test_several_problems() -> None:
     message = problem(ListResponse, {"data": page})
     assert message == "; ".join(
         [
-            *(f"answer.data[{row}].name: expected a string, got a number" for row in range(3)),
+            *(f"response.data[{row}].name: expected a string, got a number" for row in range(3)),
             "and more",
         ]
     )
@@ -120,22 +120,22 @@ def test_exactly_three_problems() -> None:
 @pytest.mark.parametrize(
     ("cls", "document", "message"),
     [
-        (GetKeyResponse, [], "answer: expected an object, got a list"),
-        (GetKeyResponse, None, "answer: expected an object, got null"),
-        (GetKeyResponse, PLANTED, "answer: expected an object, got a string"),
-        (ListResponse, 4711, "answer: expected an object, got a number"),
-        (ListResponse, {}, "answer.data: missing"),
-        (ListResponse, {"data": None}, "answer.data: expected a list, got null"),
-        (ListResponse, {"data": {PLANTED: 1}}, "answer.data: expected a list, got an object"),
-        (ListResponse, {"data": PLANTED}, "answer.data: expected a list, got a string"),
-        (ListResponse, {"data": [None]}, "answer.data[0]: expected an object, got null"),
-        (GetKeyResponse, {"data": [RECORD]}, "answer.data: expected an object, got a list"),
-        (GetKeyResponse, {"error": {"code": 4711}}, "answer.data: missing"),
-        (ListWorkspacesResponse, {"data": [{"id": "w"}]}, "answer.data[0].name: missing"),
+        (GetKeyResponse, [], "response: expected an object, got a list"),
+        (GetKeyResponse, None, "response: expected an object, got null"),
+        (GetKeyResponse, PLANTED, "response: expected an object, got a string"),
+        (ListResponse, 4711, "response: expected an object, got a number"),
+        (ListResponse, {}, "response.data: missing"),
+        (ListResponse, {"data": None}, "response.data: expected a list, got null"),
+        (ListResponse, {"data": {PLANTED: 1}}, "response.data: expected a list, got an object"),
+        (ListResponse, {"data": PLANTED}, "response.data: expected a list, got a string"),
+        (ListResponse, {"data": [None]}, "response.data[0]: expected an object, got null"),
+        (GetKeyResponse, {"data": [RECORD]}, "response.data: expected an object, got a list"),
+        (GetKeyResponse, {"error": {"code": 4711}}, "response.data: missing"),
+        (ListWorkspacesResponse, {"data": [{"id": "w"}]}, "response.data[0].name: missing"),
         (
             ListWorkspacesResponse,
             {"data": [], "total_count": 4711.5},
-            "answer.total_count: expected an integer, got a number",
+            "response.total_count: expected an integer, got a number",
         ),
     ],
     ids=range(13),
@@ -177,21 +177,21 @@ def test_wrong_documents(cls: type[Any], document: Any, message: str) -> None:
 )
 def test_the_current_key(change: dict[str, Any], message: str) -> None:
     """The same strictness, down to what is nested."""
-    assert problem(GetCurrentKeyResponse, {"data": CURRENT | change}) == f"answer.data.{message}"
+    assert problem(GetCurrentKeyResponse, {"data": CURRENT | change}) == f"response.data.{message}"
 
 
 def test_infinite_counts() -> None:
     """A count that no int can be is refused."""
     body = as_json({"data": CURRENT}).replace(b"-1", b"1e999")
-    message = "answer.data.rate_limit.requests: expected an integer, got a number"
+    message = "response.data.rate_limit.requests: expected an integer, got a number"
     assert problem(GetCurrentKeyResponse, body) == message
 
 
 TEXT = as_json({"data": RECORD})
-NO_JSON = "the answer is no JSON"
-TOO_DEEP = "the answer is nested too deeply"
-NO_TEXT = "answer.data.name: expected a string of whole characters"
-NOT_FINITE = "answer.data.limit: expected a finite number"
+NO_JSON = "the response is not JSON"
+TOO_DEEP = "the response is nested too deeply"
+NO_TEXT = "response.data.name: expected a string of whole characters"
+NOT_FINITE = "response.data.limit: expected a finite number"
 
 
 @pytest.mark.parametrize(

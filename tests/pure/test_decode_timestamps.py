@@ -79,7 +79,7 @@ def test_forms(field: str, text: str, moment: datetime) -> None:
 )
 def test_what_is_no_timestamp(field: str, text: str) -> None:
     """Naive, cut, impossible or foreign ones are refused by path, and not shown."""
-    for cls, path in ((GetKeyResponse, "answer.data"), (ListResponse, "answer.data[0]")):
+    for cls, path in ((GetKeyResponse, "response.data"), (ListResponse, "response.data[0]")):
         data = record(**{field: text})
         with pytest.raises(ResponseValidationError) as caught:
             decode(cls, as_json({"data": [data] if cls is ListResponse else data}))

@@ -246,7 +246,7 @@ def test_unreadable_success() -> None:
     with pytest.raises(ResponseValidationError) as caught:
         interpret(GET, answer)
     error = caught.value
-    assert error.message == "the answer is no JSON"
+    assert error.message == "the response is not JSON"
     assert (error.status_code, error.request_id, error.retry_after) == (200, "ray", 3.0)
     assert error.body == "<html>Sign in</html>"
 
@@ -256,7 +256,7 @@ def test_too_large_and_cut_success() -> None:
     with pytest.raises(ResponseTooLargeError, match="too large"):
         interpret(GET, reply(200, b'{"data":', too_large=True))
     for truncated in (True, False):
-        with pytest.raises(ResponseValidationError, match=r"^200 the answer ends too early$"):
+        with pytest.raises(ResponseValidationError, match=r"^200 the response ends too early$"):
             interpret(GET, reply(200, b'{"data":{"hash":', truncated=truncated))
 
 

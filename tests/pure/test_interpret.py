@@ -156,6 +156,6 @@ def test_every_cut(operation: Operation[Any, Any]) -> None:
     for length in range(len(body)):
         found = outcome(operation, reply(200, body[:length], truncated=True))
         if isinstance(found, ResponseValidationError):
-            assert found.message == "the answer ends too early"
+            assert found.message == "the response ends too early"
         else:
             assert operation.name in ("create", "delete")

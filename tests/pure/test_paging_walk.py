@@ -512,7 +512,7 @@ async def test_problems_without_a_hash_are_told_by_their_row() -> None:
     keys.call = call
     walk = walk_over(keys, lenient=True)
     assert len(await hashes_of(walk)) == 299
-    assert [str(problem) for problem in walk.problems] == ["answer.data[97].name: missing"]
+    assert [str(problem) for problem in walk.problems] == ["response.data[97].name: missing"]
 
 
 async def test_memory_is_constant() -> None:
@@ -609,6 +609,6 @@ async def test_workspaces_of_a_server_that_ignores_offset() -> None:
 async def test_a_bad_record_is_an_error_unless_lenient() -> None:
     """It is the answer's own error."""
     keys = ChangingList(500)
-    keys.failures[1] = ResponseValidationError("answer.data[3].name: missing")
+    keys.failures[1] = ResponseValidationError("response.data[3].name: missing")
     with pytest.raises(ResponseValidationError):
         await hashes_of(walk_over(keys))

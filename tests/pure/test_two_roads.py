@@ -2,9 +2,13 @@
 
 import json
 import sys
+import typing
 from collections.abc import Iterator
+from datetime import datetime
+from types import UnionType
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -12,18 +16,29 @@ from pure.samples import FUZZ, KEY, MORE, OLD_RECORD, OVERSPENT, RECORD, USAGES,
 
 from openrouter_async import ResponseValidationError, _converter
 from openrouter_async._converter import decode
+from openrouter_async._operations import OPERATIONS
 from openrouter_async.models import (
     APIKey,
     CreateKeysResponse,
+    DeleteKeysResponse,
     GetCurrentKeyResponse,
     GetKeyResponse,
     LenientListResponse,
     ListResponse,
+    ListWorkspacesResponse,
     UpdateKeysResponse,
 )
 
 FAST = [ListResponse, LenientListResponse, GetKeyResponse, UpdateKeysResponse, CreateKeysResponse]
-"""The answers that have a fast road."""
+"""The responses with a key's record in them."""
+PLAIN = list(
+    dict.fromkeys(
+        operation.returns
+        for operation in OPERATIONS
+        if operation.returns not in (CreateKeysResponse, DeleteKeysResponse)
+    )
+)
+"""The responses of the table that are read straight into their classes."""
 _fast = _converter._fast
 
 
@@ -80,10 +95,89 @@ def test_good_answers_do_not_need_the_careful_road(
     assert type(decode(cls, as_json(answer(cls, RECORD)))) is cls
 
 
-def test_the_rest_takes_the_careful_road() -> None:
-    """What is asked for once in a program's life needs no second road."""
-    data = {"label": "l", "usage": 1, "is_free_tier": True}
-    assert not roads_agree(GetCurrentKeyResponse, as_json({"data": data}))
+def exact(hint: Any) -> st.SearchStrategy[Any]:
+    """JSON that is exactly what the annotations say; what is optional may be left out."""
+    if typing.get_origin(hint) in (UnionType, typing.Union):
+        return st.one_of(*map(exact, typing.get_args(hint)))
+    if typing.get_origin(hint) is list:
+        return st.lists(exact(typing.get_args(hint)[0]), max_size=2)
+    if attrs.has(hint):
+        hints = typing.get_type_hints(hint)
+        fields = {field.name: exact(hints[field.name]) for field in attrs.fields(hint)}
+        optional = {f.name for f in attrs.fields(hint) if f.default is not attrs.NOTHING}
+        return st.fixed_dictionaries(
+            {name: values for name, values in fields.items() if name not in optional},
+            optional={name: fields[name] for name in optional},
+        )
+    return {
+        str: st.text(), bool: st.booleans(), type(None): st.none(),
+        int: st.integers(-(2**63), 2**63 - 1),
+        float: st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False),
+        datetime: st.datetimes().map(lambda moment: moment.isoformat() + "Z"),
+    }[hint]  # fmt: skip
+
+
+@pytest.mark.parametrize("cls", PLAIN)
+@MORE
+@given(st.data())
+def test_exact_responses_of_every_type_take_the_fast_road(
+    cls: type[Any], data: st.DataObject
+) -> None:
+    """A new type takes it without a line of its own."""
+    assert roads_agree(cls, as_json(data.draw(exact(cls))))
+
+
+@pytest.mark.parametrize("cls", PLAIN)
+@MORE
+@given(st.data())
+def test_every_type_with_a_wrong_value(cls: type[Any], data: st.DataObject) -> None:
+    """One value anywhere is replaced by another, which fits or does not."""
+    document = data.draw(exact(cls))
+    place: Any = {"": document}
+    key: Any = ""
+    whole = place
+    while isinstance(place[key], (dict, list)) and place[key] and data.draw(st.integers(0, 4)):
+        place = place[key]
+        keys = sorted(place) if isinstance(place, dict) else range(len(place))
+        key = data.draw(st.sampled_from(keys))
+    place[key] = data.draw(NUMBERS | TIMESTAMPS | VALUES)
+    text = json.dumps(whole[""], ensure_ascii=data.draw(st.booleans()))
+    roads_agree(cls, text.encode(errors="surrogatepass"))
+
+
+def test_the_fast_road_reads_what_attrs_would_build() -> None:
+    """Msgspec ignores converters and aliases, so no record that it builds has any."""
+
+    def records(hint: Any) -> Iterator[Any]:
+        if attrs.has(hint):
+            yield hint
+            for inner in typing.get_type_hints(hint).values():
+                yield from records(inner)
+        for inner in typing.get_args(hint):
+            yield from records(inner)
+
+    for cls in PLAIN:
+        for record_class in records(cls):
+            for field in attrs.fields(record_class):
+                assert (field.converter, field.alias) == (None, field.name)
+
+
+CURRENT = {"label": "sk-or-v1-5e5...e5e", "usage": 1, "is_free_tier": True}
+
+
+@pytest.mark.parametrize(
+    ("cls", "document"),
+    [
+        (GetCurrentKeyResponse, CURRENT | {"expires_at": "@"}),
+        (GetCurrentKeyResponse, CURRENT | {"budgets": [{}, {"resets_at": "@"}]}),
+        (ListWorkspacesResponse, [{"id": "1", "name": "a", "created_at": "@"}]),
+    ],
+)
+@pytest.mark.parametrize("zone", ["+01:00", "", "Z"])
+def test_nested_timestamps(cls: type[Any], document: Any, zone: str) -> None:
+    """A timestamp anywhere in a record is in UTC, or the careful road reads it."""
+    body = as_json({"data": document}).replace(b"@", b"2025-01-01T00:00:00" + zone.encode())
+    assert roads_agree(cls, body) is (zone == "Z")
 
 
 @pytest.mark.parametrize("field", ["created_at", "updated_at", "expires_at", "last_used_at"])

@@ -127,7 +127,7 @@ class ChangingList:
         if operation.returns is ListResponse:
             return ListResponse(data=page)
         problems = [
-            ResponseValidationError(f"answer.data[{row}].name: missing", hash=key.hash, row=row)
+            ResponseValidationError(f"response.data[{row}].name: missing", hash=key.hash, row=row)
             for row, key in enumerate(page)
             if key.hash in self.unreadable
         ]

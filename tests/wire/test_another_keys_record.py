@@ -27,7 +27,9 @@ async def test_single_call(call: Call, road: str, client_for: ClientFor) -> None
         reply(json={"data": wrong}), reply(json={"data": right}), reply(json={"data": wrong})
     ) as server:
         client = client_for(server)
-        with pytest.raises(ResponseValidationError, match=r"answer\.data\.hash: not the one") as no:
+        with pytest.raises(
+            ResponseValidationError, match=r"response\.data\.hash: not the one"
+        ) as no:
             await call(client)
         assert (await call(client)).data.hash == HASH
     assert OTHER not in str(no.value)

@@ -50,7 +50,7 @@ async def test_cut_then_right(case: str, client_for: ClientFor, clock: FakeClock
 async def test_cut_for_ever(case: str, client_for: ClientFor, clock: FakeClock) -> None:
     """Fault 16: three cut answers are an error that says so."""
     async with ScriptedServer(default=CUTS[case]) as server:
-        with pytest.raises(ResponseValidationError, match="the answer ends too early") as caught:
+        with pytest.raises(ResponseValidationError, match="the response ends too early") as caught:
             await LIST(client_for(server, clock=clock))
     assert caught.value.attempts == len(server.requests) == 3
     assert caught.value.status_code == 200

@@ -42,11 +42,11 @@ LONG: dict[str, tuple[bytes, str]] = {
     ),
     "the same field": (
         b'{"data":[],' + b'"data":0,' * MANY + b'"data":[0]}',
-        r"answer\.data\[0\]: expected an object, got a number",
+        r"response\.data\[0\]: expected an object, got a number",
     ),
     "a string": (
         b'{"data":["' + b"x" * (MANY * 10) + b'"]}',
-        r"answer\.data\[0\]: expected an object, got a string",
+        r"response\.data\[0\]: expected an object, got a string",
     ),
 }
 

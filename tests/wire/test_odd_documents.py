@@ -102,7 +102,7 @@ async def test_wrong_field_is_named(field: str, case: str, client_for: ClientFor
     """Fault 19: a required field that is null, missing or of another type: the path, no value."""
     document = {"data": [record(), record(**{field: WRONG[case]})]}
     async with ScriptedServer(default=reply(json=document)) as server:
-        with pytest.raises(ResponseValidationError, match=rf"answer\.data\[1\]\.{field}: "):
+        with pytest.raises(ResponseValidationError, match=rf"response\.data\[1\]\.{field}: "):
             await LIST(client_for(server))
     assert len(server.requests) == 1
 
@@ -113,7 +113,7 @@ async def test_wrong_optional_field_is_named(field: str, case: str, client_for: 
     """Fault 19: a field that may be null may still not be anything."""
     document = {"data": record(**{field: WRONG[case]})}
     async with ScriptedServer(default=reply(json=document)) as server:
-        with pytest.raises(ResponseValidationError, match=rf"answer\.data\.{field}: .* {case}"):
+        with pytest.raises(ResponseValidationError, match=rf"response\.data\.{field}: .* {case}"):
             await GET(client_for(server))
 
 
@@ -134,13 +134,13 @@ async def test_one_bad_record_of_a_hundred(client_for: ClientFor) -> None:
     records.insert(42, record(disabled="false"))
     async with ScriptedServer(default=reply(json={"data": records})) as server:
         client = client_for(server)
-        with pytest.raises(ResponseValidationError, match=r"answer\.data\[42\]\.disabled: "):
+        with pytest.raises(ResponseValidationError, match=r"response\.data\[42\]\.disabled: "):
             await LIST(client)
         server.script(reply(json={"data": records}), default=reply(json={"data": []}))
         walk = client.api_keys.iter(lenient=True)
         assert len([key async for key in walk]) == 99
     assert len(walk.problems) == 1
-    assert "answer.data[42].disabled" in str(walk.problems[0])
+    assert "response.data[42].disabled" in str(walk.problems[0])
 
 
 GROWN = {
@@ -197,7 +197,7 @@ async def test_forms_of_time(text: str, client_for: ClientFor) -> None:
 async def test_time_without_a_zone(text: str, client_for: ClientFor) -> None:
     """A timestamp that could mean any hour is an error, not a guess."""
     async with ScriptedServer(default=reply(json={"data": record(created_at=text)})) as server:
-        with pytest.raises(ResponseValidationError, match=r"answer\.data\.created_at: "):
+        with pytest.raises(ResponseValidationError, match=r"response\.data\.created_at: "):
             await GET(client_for(server))
 
 

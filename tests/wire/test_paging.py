@@ -130,7 +130,7 @@ async def test_bad_records(client_for: ClientFor, concurrency: int) -> None:
         assert len([key async for key in walk]) == 98
         [problem] = walk.problems
         assert (problem.row, problem.hash) == (42, f"{42:064x}")
-        assert problem.message == "answer.data[42].name: expected a string, got null"
+        assert problem.message == "response.data[42].name: expected a string, got null"
 
 
 async def test_a_hash_in_the_shape_of_a_key_is_not_told(client_for: ClientFor) -> None:

@@ -104,7 +104,7 @@ ROWS = [
     *[Row(redirect(s, "/x"), UnexpectedRedirectError, 1, **DEFINITE) for s in (301, 302, 307)],
     Row(redirect(301, None), UnexpectedRedirectError, 1),
     *[Row(reply(status), UnexpectedRedirectError, 1) for status in (300, 304, 305, 399)],
-    # malformed head, 2XX that is no JSON
+    # malformed head, 2XX that is not JSON
     Row(raw(b"<html>hello</html>"), APIConnectionError, 1),
     Row(raw(b"HTTP/1.1 two hundred\r\n\r\n"), APIConnectionError, 1),
     Row(raw(CHUNKED + b"nonsense\r\n"), APIConnectionError, 1),
