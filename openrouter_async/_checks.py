@@ -18,6 +18,7 @@ from openrouter_async.models import External, LimitReset
 from openrouter_async.secret import Secret, looks_like_key
 
 _HASH: Final = re.compile(r"[A-Za-z0-9_\-]{8,128}")
+_WORKSPACE_REF: Final = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]")
 _RESETS: Final = frozenset(LimitReset)
 _EXTERNAL_KEY_LENGTH: Final = 32
@@ -61,6 +62,14 @@ def identifier(parameter: str, value: object) -> str:
     plain = text(parameter, uuid.UUID.__str__(value) if isinstance(value, uuid.UUID) else value)
     if looks_like_key(plain):
         refuse(parameter, "a workspace's id, not a key: it would be sent in a URL and logged")
+    return plain
+
+
+def workspace_ref(parameter: str, value: object) -> str:
+    """Check a workspace's id or slug, which becomes part of a URL; a `uuid.UUID` will do."""
+    plain = identifier(parameter, value)
+    if _WORKSPACE_REF.fullmatch(plain) is None:
+        refuse(parameter, "a workspace's id or slug: letters, digits, `_` or `-`")
     return plain
 
 

@@ -26,6 +26,7 @@ from openrouter_async.models import (
     External,
     GetCurrentKeyResponse,
     GetKeyResponse,
+    GetWorkspaceResponse,
     LimitReset,
     ListGuardrailKeyAssignmentsResponse,
     ListResponse,
@@ -52,9 +53,12 @@ class RetryClass(enum.Enum):
     CREATE = "create"
 
 
-def sent_by(check: Check, *, nullable: bool = False) -> Mapping[str, Any]:
-    """Field metadata: which rule a value passes, and whether None goes out as `null`."""
-    return {"check": check, "nullable": nullable}
+def sent_by(check: Check, *, nullable: bool = False, echoed: bool = True) -> Mapping[str, Any]:
+    """Return field metadata: the rule for values, and whether None is sent as `null`.
+
+    `echoed` is False for a parameter in the path that the record may have under another name.
+    """
+    return {"check": check, "nullable": nullable, "echoed": echoed}
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +71,8 @@ class Parameter:
     nullable: bool
     """Whether None goes out as `null`; else it means omitted."""
     check: Check
+    echoed: bool
+    """Whether a record that has a field of this name must have the value that was sent."""
     placeholder: str
     """What stands for it in `Operation.path`."""
 
@@ -80,6 +86,7 @@ def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
             required=field.default is attrs.NOTHING,
             nullable=field.metadata["nullable"],
             check=field.metadata["check"],
+            echoed=field.metadata["echoed"],
             placeholder=f"{{{field.name}}}",
         )
         for field in attrs.fields(operation.takes)
@@ -130,7 +137,11 @@ def _echoed_by(operation: Operation[Any, Any]) -> list[str]:
         if isinstance(record, type) and attrs.has(record)
         else set[str]()
     )
-    return [p.name for p in operation.parameters if p.place == "path" and p.name in fields]
+    return [
+        parameter.name
+        for parameter in operation.parameters
+        if parameter.place == "path" and parameter.echoed and parameter.name in fields
+    ]
 
 
 @attrs.define(kw_only=True)
@@ -284,6 +295,14 @@ class OnePage:
     )
 
 
+@attrs.define(kw_only=True)
+class WorkspaceRef:
+    """Parameters of `workspaces.get`."""
+
+    id: str | uuid.UUID = attrs.field(metadata=sent_by(_checks.workspace_ref, echoed=False))
+    """An id or a slug, so that the record's own `id` may be another."""
+
+
 LIST: Final[Operation[ListKeys, ListResponse]] = Operation(
     name="list", method="GET", path="/keys", takes=ListKeys, returns=ListResponse,
     success=200, retry=RetryClass.READ,
@@ -326,6 +345,12 @@ LIST_WORKSPACES: Final[Operation[OnePage, ListWorkspacesResponse]] = Operation(
     errors=frozenset({401, 500}),
     doc="List one page of workspaces.", call="workspaces.list", command="workspaces",
 )  # fmt: skip
+GET_WORKSPACE: Final[Operation[WorkspaceRef, GetWorkspaceResponse]] = Operation(
+    name="get_workspace", method="GET", path="/workspaces/{id}", takes=WorkspaceRef,
+    returns=GetWorkspaceResponse, success=200, retry=RetryClass.READ,
+    errors=frozenset({401, 404, 500}),
+    doc="Get one workspace by its id or slug.", call="workspaces.get", command="workspaces",
+)  # fmt: skip
 LIST_KEY_ASSIGNMENTS: Final[Operation[OnePage, ListGuardrailKeyAssignmentsResponse]] = Operation(
     name="list_key_assignments", method="GET", path="/guardrails/assignments/keys", takes=OnePage,
     returns=ListGuardrailKeyAssignmentsResponse, success=200, retry=RetryClass.READ,
@@ -335,5 +360,6 @@ LIST_KEY_ASSIGNMENTS: Final[Operation[OnePage, ListGuardrailKeyAssignmentsRespon
 )  # fmt: skip
 
 OPERATIONS: Final[tuple[Operation[Any, Any], ...]] = (
-    LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES, LIST_KEY_ASSIGNMENTS,
+    LIST, CREATE, GET, UPDATE, DELETE, CURRENT, LIST_WORKSPACES, GET_WORKSPACE,
+    LIST_KEY_ASSIGNMENTS,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from openrouter_async.models import (
     External,
     GetCurrentKeyResponse,
     GetKeyResponse,
+    GetWorkspaceResponse,
     LimitReset,
     ListGuardrailKeyAssignmentsResponse,
     ListResponse,
@@ -445,6 +446,10 @@ class Workspaces:
     ) -> ListWorkspacesResponse:
         """List one page of workspaces."""
         return self._run(self._workspaces.list(offset=offset, limit=limit, **options))
+
+    def get(self, id: str | UUID, **options: Unpack[CallOptions]) -> GetWorkspaceResponse:
+        """Get one workspace by its id or slug."""
+        return self._run(self._workspaces.get(id, **options))
 
     def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:
         """Walk over all workspaces, page by page."""

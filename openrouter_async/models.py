@@ -299,6 +299,13 @@ class ListWorkspacesResponse:
 
 
 @attrs.frozen(kw_only=True)
+class GetWorkspaceResponse:
+    """One workspace."""
+
+    data: Workspace
+
+
+@attrs.frozen(kw_only=True)
 class GuardrailKeyAssignment:
     """A guardrail that binds a key; a key has one at most."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
+from uuid import UUID
 
 from openrouter_async._caller import Throttle
-from openrouter_async._operations import LIST_WORKSPACES, OnePage
+from openrouter_async._operations import GET_WORKSPACE, LIST_WORKSPACES, OnePage, WorkspaceRef
 from openrouter_async._options import OMITTED, CallOptions, Omitted
-from openrouter_async.models import ListWorkspacesResponse
+from openrouter_async.models import GetWorkspaceResponse, ListWorkspacesResponse
 from openrouter_async.paging import WorkspaceWalk
 
 if TYPE_CHECKING:
@@ -31,13 +32,26 @@ class Workspaces:
 
         Args:
             offset: How many workspaces to skip.
-            limit: How many to give, 1 to 100; the service's default is 50.
+            limit: How many to return, 1 to 100; the service's default is 50.
             **options: See `CallOptions`.
 
         """
         return await self._caller.call(
             LIST_WORKSPACES, OnePage(offset=offset, limit=limit), options
         )
+
+    async def get(self, id: str | UUID, **options: Unpack[CallOptions]) -> GetWorkspaceResponse:
+        """Get one workspace by its id or slug.
+
+        Raises `NotFoundResponseError` where there is none. Rules:
+        https://openrouter.ai/docs/api/api-reference/workspaces/get-workspace
+
+        Args:
+            id: The workspace's id or slug; its name will not do.
+            **options: See `CallOptions`.
+
+        """
+        return await self._caller.call(GET_WORKSPACE, WorkspaceRef(id=id), options)
 
     def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:
         """Walk over all workspaces, page by page.

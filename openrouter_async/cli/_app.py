@@ -16,7 +16,7 @@ from openrouter_async.cli._console import complain, mute
 from openrouter_async.cli._create import create
 from openrouter_async.cli._exits import MEANINGS, CommandError, Exit
 from openrouter_async.cli._output import guard_descriptors
-from openrouter_async.cli._reads import get_key, list_keys, list_workspaces, whoami
+from openrouter_async.cli._reads import get_key, list_keys, show_workspaces, whoami
 from openrouter_async.cli._rotate import recover, rotate
 from openrouter_async.cli._run import Command, command
 from openrouter_async.cli._sandbox import sandbox
@@ -28,7 +28,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "list": list_keys,
     "get": get_key,
     "whoami": whoami,
-    "workspaces": list_workspaces,
+    "workspaces": show_workspaces,
     "create": create,
     "update": update,
     "delete": delete,

@@ -23,7 +23,15 @@ from openrouter_async.cli._sheet import RecordFormat, RecordOption, Sheet, Sorte
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.errors import InvalidRequestError, ResponseValidationError
 from openrouter_async.models import APIKey
-from openrouter_async.report import KeyRow, count, current_facts, json_text, key_facts, plain
+from openrouter_async.report import (
+    KeyRow,
+    count,
+    current_facts,
+    json_text,
+    key_facts,
+    plain,
+    workspace_facts,
+)
 
 Hash = Annotated[
     str,
@@ -163,22 +171,37 @@ def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -
         show_record(destination, form, facts, to_dict(answer))
 
 
-def list_workspaces(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
-    """List the workspaces: other commands take their ids, slugs or names.
+def show_workspaces(
+    connection: Connection,
+    which: Annotated[
+        str | None,
+        typer.Argument(help="Show only this one: id, slug or name.", metavar="[WORKSPACE]"),
+    ] = None,
+    *,
+    form: RecordOption = RecordFormat.TABLE,
+) -> None:
+    """List the workspaces, or show one: other commands take their ids, slugs or names.
 
     [bold]Examples[/]
 
     openrouter-keys workspaces
+    openrouter-keys workspaces production
     openrouter-keys workspaces --format json | jq -r '.data[].id'
     """
     with standard_output() as destination, connection.open() as session:
-        found = session.run(all_workspaces(session.client))
+        if which is not None:
+            found = session.run(workspace_id(session.client, which))
+            response = session.run(session.client.workspaces.get(found))
+            facts = workspace_facts(response.data, datetime.now(UTC))
+            show_record(destination, form, facts, to_dict(response))
+            return
+        workspaces = session.run(all_workspaces(session.client))
         if form is RecordFormat.JSON:
-            destination.write(json_text({"data": [to_dict(each) for each in found]}))
+            destination.write(json_text({"data": [to_dict(each) for each in workspaces]}))
             return
         from openrouter_async.report._tables import render, workspace_grid
 
-        parts: list[Any] = [workspace_grid(found), "", count(len(found), "workspace")]
+        parts: list[Any] = [workspace_grid(workspaces), "", count(len(workspaces), "workspace")]
         destination.show(render(parts, width=destination.width, colour=destination.colour))
 
 

@@ -22,7 +22,12 @@ from openrouter_async.report._columns import (
     sort_rows,
     whole,
 )
-from openrouter_async.report._facts import created_line, current_facts, key_facts
+from openrouter_async.report._facts import (
+    created_line,
+    current_facts,
+    key_facts,
+    workspace_facts,
+)
 from openrouter_async.report._format import (
     ago,
     cell,
@@ -78,4 +83,5 @@ __all__ = [
     "usd",
     "utf8",
     "whole",
+    "workspace_facts",
 ]

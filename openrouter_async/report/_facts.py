@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from openrouter_async import _money
-from openrouter_async.models import APIKey, Budget, GetCurrentKeyData
+from openrouter_async.models import APIKey, Budget, GetCurrentKeyData, Workspace
 from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._format import NOTHING, ago, minute, percent, plain, usd
 
@@ -61,6 +61,21 @@ def current_facts(key: GetCurrentKeyData, now: datetime) -> dict[str, str]:
     if free is not None:
         facts["free requests"] = f"{free.remaining} of {free.limit} left today"
     return facts
+
+
+def workspace_facts(workspace: Workspace, now: datetime) -> dict[str, str]:
+    """Describe a workspace."""
+    counts = {None: NOTHING, True: "counts toward budgets", False: "does not count toward budgets"}
+    return {
+        "name": plain(workspace.name),
+        "slug": plain(workspace.slug or NOTHING),
+        "id": plain(workspace.id),
+        "description": plain(workspace.description or NOTHING),
+        "created": _moment(workspace.created_at, now, NOTHING),
+        "created by": plain(workspace.created_by or NOTHING),
+        "guardrail": plain(workspace.default_guardrail_id or NOTHING),
+        "BYOK usage": counts[workspace.include_byok_in_budgets],
+    }
 
 
 def _limit(limit: float | None, remaining: float | None, reset: str | None) -> str:

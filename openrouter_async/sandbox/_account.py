@@ -302,6 +302,13 @@ class Account:
         now = self.now()
         return [key.record(now) for key in reversed(self._keys.values())]
 
+    def workspace(self, id_or_slug: str) -> Workspace:
+        """Return a workspace; raises `RefusedError` with 404."""
+        for workspace in self.workspaces.values():
+            if id_or_slug in (workspace.id, workspace.slug):
+                return workspace
+        raise RefusedError(404, "Workspace not found")
+
     def _shelf(self, workspace_id: str) -> list[StoredKey]:
         """Return the keys of a workspace, oldest first; raises `RefusedError` with 404."""
         shelf = self._shelves.get(workspace_id)

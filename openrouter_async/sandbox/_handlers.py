@@ -12,6 +12,7 @@ from openrouter_async.models import (
     DeleteKeysResponse,
     GetCurrentKeyResponse,
     GetKeyResponse,
+    GetWorkspaceResponse,
     ListGuardrailKeyAssignmentsResponse,
     ListResponse,
     ListWorkspacesResponse,
@@ -61,6 +62,10 @@ def _list_workspaces(
     )
 
 
+def _get_workspace(account: Account, _: StoredKey | None, *, id: str) -> GetWorkspaceResponse:
+    return GetWorkspaceResponse(data=account.workspace(id))
+
+
 def _list_key_assignments(
     account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _USUAL_PAGE
 ) -> ListGuardrailKeyAssignmentsResponse:
@@ -78,6 +83,7 @@ _BY_NAME: Final[Mapping[str, Handler]] = {
     "delete": _delete,
     "get_current_key_metadata": _current,
     "list_workspaces": _list_workspaces,
+    "get_workspace": _get_workspace,
     "list_key_assignments": _list_key_assignments,
 }
 

@@ -176,6 +176,25 @@ def test_whoami_works_with_any_key(box: Sandbox, keys: Keys) -> None:
     assert json.loads(keys("whoami", "-f", "json").out)["data"]["is_management_key"] is True
 
 
+@pytest.mark.parametrize("word", ["production", "Production", "id"])
+def test_one_workspace_is_shown(box: Sandbox, keys: Keys, word: str) -> None:
+    """It is found by slug, name or id."""
+    workspace = next(each for each in box.workspaces if each.slug == "production")
+    word = workspace.id if word == "id" else word
+    shown = keys("workspaces", word)
+    assert (shown.code, shown.err) == (0, "")
+    assert workspace.id in shown.out
+    document = json.loads(keys("workspaces", word, "--format", "json").out)
+    assert document == {"data": to_dict(workspace)}
+    assert box.requests[-1].path == "/workspaces/{id}"
+
+
+def test_a_workspace_that_does_not_exist(keys: Keys) -> None:
+    """An unknown name is refused with those that there are, an unknown id by the service."""
+    assert "there are: default, production" in keys("workspaces", "nowhere").err
+    assert keys("workspaces", "00000000-0000-4000-8000-000000000000").code == 3
+
+
 def test_workspaces_are_listed_for_people_and_programs(box: Sandbox, keys: Keys) -> None:
     """Their ids are never cut, and nothing that the service says of them is lost."""
     shown = keys("workspaces", COLUMNS="60")

@@ -30,6 +30,7 @@ MINIMUM: dict[str, dict[str, Any]] = {
     "get": {"hash": HASH},
     "update": {"hash": HASH, "disabled": True},
     "delete": {"hash": HASH},
+    "get_workspace": {"id": "production"},
 }
 MARK = "gi3xq"
 """In every bad text, to be looked for in the error."""
@@ -40,6 +41,10 @@ BAD_HASHES = [
     "0" * 129, "0" * 10_000,
     "é" * 8, "٣" * 8, "\ud800" * 8, "f01d5260\ud800", "{hash}--", None, OMITTED, 0, HASH.encode(),
     [HASH], Secret(HASH), KEY, "sk-proj-0123456789", uuid.UUID(int=7),
+]  # fmt: skip
+BAD_WORKSPACES = [
+    "../x", "..", ".", "", "a/b", "a?b", "a#b", "%2e%2e", "production\n", "a b", "é", "a" * 129,
+    KEY, "\ud800", 0, True, [HASH], b"production", Secret("production"),
 ]  # fmt: skip
 BAD_TEXTS = [
     "", " ", "\t\n", f"{MARK}\r\nX: y", f"{MARK}\0", f"{MARK}\x7f", f"{MARK}\ud800",
@@ -117,6 +122,7 @@ BAD: dict[str, list[Any]] = {
     "include_expired": BAD_FLAGS,
     "disabled": [*BAD_FLAGS, "true", "false"],
     "include_byok_in_limit": [*BAD_FLAGS, "true", "false"],
+    "id": BAD_WORKSPACES,
     "limit": BAD_AMOUNTS,
     "offset": BAD_COUNTS,
     "limit_reset": BAD_RESETS,

@@ -20,6 +20,7 @@ MINIMUM: dict[str, dict[str, Any]] = {
     "get": {"hash": HASH},
     "update": {"hash": HASH, "disabled": True},
     "delete": {"hash": HASH},
+    "get_workspace": {"id": "production"},
 }
 OPTIONAL = [(row.name, p.name) for row in OPERATIONS for p in row.parameters if not p.required]
 
@@ -40,6 +41,7 @@ def composed(operation: str, **given: Any) -> Request:
         ("delete", "DELETE", f"/keys/{HASH}", None),
         ("get_current_key_metadata", "GET", "/key", None),
         ("list_workspaces", "GET", "/workspaces", None),
+        ("get_workspace", "GET", "/workspaces/production", None),
         ("list_key_assignments", "GET", "/guardrails/assignments/keys", None),
     ],
 )

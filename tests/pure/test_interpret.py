@@ -27,6 +27,7 @@ GOOD: dict[str, list[Any]] = {
     "delete": [{"deleted": True}, {}],
     "get_current_key_metadata": [{"data": data} for data in CURRENT_KEYS.values()],
     "list_workspaces": [{"data": [{"id": "w", "name": "n"}], "total_count": 1}],
+    "get_workspace": [{"data": {"id": "w", "name": "n"}}],
     "list_key_assignments": [
         {"data": [{"id": "a", "guardrail_id": "g", "key_hash": "h"}], "total_count": 1}
     ],

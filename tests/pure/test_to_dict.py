@@ -17,6 +17,7 @@ from openrouter_async.models import (
     DeleteKeysResponse,
     GetCurrentKeyResponse,
     GetKeyResponse,
+    GetWorkspaceResponse,
     LimitReset,
     ListResponse,
     ListWorkspacesResponse,
@@ -29,6 +30,7 @@ DOCUMENTS: dict[str, tuple[type[Any], Any]] = {
     "an empty page": (ListResponse, {"data": []}),
     "a key": (GetKeyResponse, {"data": RECORD}),
     "an updated key": (UpdateKeysResponse, {"data": OVERSPENT}),
+    "a workspace": (GetWorkspaceResponse, {"data": SPACE}),
     "workspaces": (ListWorkspacesResponse, {"data": [SPACE], "total_count": 1}),
     **{name: (GetCurrentKeyResponse, {"data": data}) for name, data in CURRENT_KEYS.items()},
 }

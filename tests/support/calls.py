@@ -92,7 +92,9 @@ class Call:
     @property
     def operation(self) -> str:
         """What errors and log lines call the operation."""
-        return f"list_{self.place}" if self is WORKSPACES else self.name
+        if self.place == "workspaces":
+            return "list_workspaces" if self.name == "list" else "get_workspace"
+        return self.name
 
     def ok(self, **options: Any) -> Step:
         """Make a step that answers well."""
@@ -119,12 +121,16 @@ WORKSPACES: Final = Call(
     "list", "GET", "/workspaces", {"data": [{"id": "w1", "name": "Default"}], "total_count": 1},
     place="workspaces",
 )  # fmt: skip
+WORKSPACE: Final = Call(
+    "get", "GET", "/workspaces/production", {"data": {"id": "w1", "name": "Production"}},
+    place="workspaces", parameters=(("id", "production"),),
+)  # fmt: skip
 ASSIGNMENT: Final = {"id": "a1", "guardrail_id": "g1", "key_hash": HASH}
 ASSIGNMENTS: Final = Call(
     "list_key_assignments", "GET", "/guardrails/assignments/keys",
     {"data": [ASSIGNMENT], "total_count": 1}, place="guardrails",
 )  # fmt: skip
 
-CALLS: Final = (LIST, CREATE, GET, UPDATE, DELETE, CURRENT, WORKSPACES, ASSIGNMENTS)
+CALLS: Final = (LIST, CREATE, GET, UPDATE, DELETE, CURRENT, WORKSPACES, WORKSPACE, ASSIGNMENTS)
 REPEATABLE: Final = tuple(call for call in CALLS if call is not CREATE)
 """All but the create, which is never sent again once it may have arrived."""

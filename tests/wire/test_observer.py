@@ -122,7 +122,7 @@ LINE = r"{method} {route} \({name}\): attempt {attempt}, {outcome}, \d+ ms, requ
 ROUTES = {
     "list": "/keys", "create": "/keys", "get": "/keys/{hash}", "update": "/keys/{hash}",
     "delete": "/keys/{hash}", "get_current_key_metadata": "/key", "list_workspaces": "/workspaces",
-    "list_key_assignments": "/guardrails/assignments/keys",
+    "get_workspace": "/workspaces/{id}", "list_key_assignments": "/guardrails/assignments/keys",
 }  # fmt: skip
 
 

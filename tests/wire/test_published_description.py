@@ -104,6 +104,7 @@ REQUESTS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("update", f"/keys/{EXAMPLE_HASH}", {"name": "renamed"}),
     ("get_current_key_metadata", "/key", None),
     ("list_workspaces", "/workspaces", None),
+    ("get_workspace", "/workspaces/production", None),
     ("list_key_assignments", "/guardrails/assignments/keys", None),
     ("delete", f"/keys/{EXAMPLE_HASH}", None),
 ]

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from openrouter_async import to_dict
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 NOW = datetime(2026, 7, 15, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -304,7 +305,7 @@ async def test_a_hash_that_names_nothing(service: Service, hash: str) -> None:
 
 OPERATIONS = [
     ("GET", "/keys"), ("POST", "/keys"), ("GET", EXAMPLE), ("PATCH", EXAMPLE),
-    ("DELETE", EXAMPLE), ("GET", "/workspaces"),
+    ("DELETE", EXAMPLE), ("GET", "/workspaces"), ("GET", "/workspaces/production"),
 ]  # fmt: skip
 
 
@@ -398,3 +399,12 @@ async def test_requests_are_told(service: Service) -> None:
         ("get", "GET", "/keys/{hash}", 404),
         ("get_current_key_metadata", "GET", "/key", 401),
     ]
+
+
+@pytest.mark.parametrize("ref", ["slug", "id"])
+async def test_a_workspace_by_id_or_slug(service: Service, ref: str) -> None:
+    """Both name the same workspace, and nothing else does."""
+    for workspace in service.box.workspaces:
+        answer = await service("GET", f"/workspaces/{getattr(workspace, ref)}")
+        assert answer == (200, {"data": to_dict(workspace)})
+    assert await service("GET", "/workspaces/nowhere") == error(404, "Workspace not found")
