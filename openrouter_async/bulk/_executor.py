@@ -141,7 +141,7 @@ class Executor:
             gone = answer.already_gone
             if not (answer.deleted or gone):
                 return item.came_to(Status.FAILED, reason="the service says it is not deleted")
-        return item.came_to(Status.OK, reason="it was gone already" if gone else None)
+        return item.came_to(Status.OK, reason="it was already gone" if gone else None)
 
     async def _look(self, item: Item) -> Outcome:
         """Describe what would be done, after reading the key as it is."""

@@ -1,8 +1,8 @@
-"""Keys whose plaintext survives whatever happens: made, put where it belongs, and replaced.
+"""Create, store and replace keys without ever losing a plaintext.
 
 The methods are on `client.api_keys`: `provision`, `rotate`, `finish_rotations`, `roll_back`,
-`recover`, `resume`, `find_candidates`. Here are the sinks that they take, what they give, and the
-two functions that need no client: `unfinished` and `dismiss`.
+`recover`, `resume`, `find_candidates`. This package has their sinks, the types that they return,
+and the two functions that need no client: `unfinished` and `dismiss`.
 """
 
 from openrouter_async.provisioning._provision import dismiss

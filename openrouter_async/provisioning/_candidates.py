@@ -1,4 +1,4 @@
-"""Keys that could be the one that an ambiguous create made."""
+"""Search for the keys that an ambiguous create may have made."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from openrouter_async.models import APIKey
 from openrouter_async.paging import KeyWalk
 
 SKEW: Final = timedelta(minutes=5)
-"""How far the service's clock may be from this machine's."""
+"""How far the service's clock may differ from this machine's."""
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 8.0
 
 
 class CreateTrace(Protocol):
-    """What is known of a key that may exist: an `AmbiguousCreateError`, or a journal's content."""
+    """What is known about a key that may exist: an `AmbiguousCreateError` or an `Unfinished`."""
 
     @property
     def name(self) -> str: ...
@@ -32,19 +32,20 @@ class CreateTrace(Protocol):
     def hash(self) -> str | None: ...
 
 
-def seconds(name: str, given: float) -> float:
-    """Check how long to poll; 0 means once. Raises `ConfigurationError`."""
-    return 0.0 if given == 0 and not isinstance(given, bool) else checked_seconds(name, given)
+def seconds(name: str, value: float) -> float:
+    """Check a duration that, unlike a timeout, may be 0; raises `ConfigurationError`."""
+    return 0.0 if value == 0 and not isinstance(value, bool) else checked_seconds(name, value)
 
 
 async def find_candidates(
     client: Client, trace: CreateTrace, within: float, options: CallOptions
 ) -> list[APIKey]:
-    """Look until there is one, `within` seconds at most, with growing waits."""
+    """Search until a candidate appears, for at most `within` seconds (0: once), with back-off."""
     deadline = client.clock.time() + seconds("within", within)
     wait = _FIRST_WAIT
     while True:
-        found = await _look(client, trace, options)
+        found = await _search(client, trace, options)
+        # A key that has just been created may not be listed yet, so an empty result is not final.
         left = deadline - client.clock.time()
         if found or left <= 0:
             return found
@@ -52,10 +53,11 @@ async def find_candidates(
         wait = min(2 * wait, _LONGEST_WAIT)
 
 
-async def _look(client: Client, trace: CreateTrace, options: CallOptions) -> list[APIKey]:
-    """Look through the workspace's keys, newest first, back to where the create was begun."""
-    given = ListKeys(include_disabled=True, include_expired=True, workspace_id=trace.workspace_id)
-    walk = KeyWalk(client, given, options, lenient=True)
+async def _search(client: Client, trace: CreateTrace, options: CallOptions) -> list[APIKey]:
+    """Search the workspace's keys, newest first, back to the time when the create began."""
+    params = ListKeys(include_disabled=True, include_expired=True, workspace_id=trace.workspace_id)
+    # Lenient: an unreadable record of another key must not end the search.
+    walk = KeyWalk(client, params, options, lenient=True)
     found: list[APIKey] = []
     while not walk.ended:
         keys = await walk.next_page()
@@ -66,7 +68,7 @@ async def _look(client: Client, trace: CreateTrace, options: CallOptions) -> lis
 
 
 def could_be(key: APIKey, trace: CreateTrace) -> bool:
-    """Return whether the key could be the one: its hash if that was seen, else name and time."""
+    """Return whether this could be the key: compare the hash if known, else name and time."""
     if trace.hash is not None:
         return key.hash == trace.hash
     early, late = trace.not_before, trace.not_after

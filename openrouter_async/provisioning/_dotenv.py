@@ -1,4 +1,4 @@
-"""The text of a dotenv file: one entry is read or set, every other byte stays as it is."""
+"""Read or set one entry in the text of a dotenv file, leaving every other byte unchanged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_\-./:+@%]+")
 
 
 def quoted(value: str) -> str:
-    """Write a value so that shells and dotenv readers read the same; safe ones stay bare."""
+    """Quote a value so that shells and dotenv parsers agree; safe values stay unquoted."""
     if _BARE.fullmatch(value):
         return value
     if "'" not in value and "\\" not in value:
@@ -20,10 +20,10 @@ def quoted(value: str) -> str:
 
 
 def with_entry(text: bytes, name: str, value: bytes) -> bytes:
-    """Return the file with `name=value` in place of every entry of that name, else at its end."""
+    """Return the text with every entry of that name set to `value`, or with one appended."""
     spans = _spans(text, name)
     if spans:
-        for start, end in reversed(spans):
+        for start, end in reversed(spans):  # from the end, so that earlier offsets stay valid
             text = text[:start] + value + text[end:]
         return text
     newline = b"\r\n" if b"\r\n" in text else b"\n"
@@ -32,12 +32,12 @@ def with_entry(text: bytes, name: str, value: bytes) -> bytes:
 
 
 def values_of(text: bytes, name: str) -> list[bytes]:
-    """Return every value that the file has for a name, quotes included."""
+    """Return every value of a name, including its quotes."""
     return [text[start:end] for start, end in _spans(text, name)]
 
 
 def _spans(text: bytes, name: str) -> list[tuple[int, int]]:
-    """Find the values of a name: quoted ones may go over several lines."""
+    """Find the values of a name; quoted values may span several lines."""
     spans: list[tuple[int, int]] = []
     at = 0
     while at < len(text):
@@ -59,6 +59,7 @@ def _end_of_value(text: bytes, start: int) -> int:
             elif text[at : at + 1] == quote:
                 return at + 1
             at += 1
+    # Unquoted, or the quote is never closed: the value ends at a comment or with the line.
     comment = re.compile(rb"[ \t]+#").search(text, start, _end_of_line(text, start))
     return comment.start() if comment else _end_of_line(text, start)
 

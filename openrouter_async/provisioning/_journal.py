@@ -1,11 +1,12 @@
-"""The intent journal: what was begun with a new key, so that no crash can hide or lose one.
+"""The intent journal: a record of each new key's progress, so that no crash can hide or lose one.
 
-One file at 0600 for each work, in a folder at 0700. A line is a checksum and a JSON object, written
-and synced before the step that it announces, or after the one that it remembers. Room for them is
-reserved at the beginning. The plaintext is in it from the answer to the delivery.
+Each provision or rotation has one file (0600) in the journal folder (0700). A line is a checksum
+and a JSON object, written and synced before the step that it announces or after the step that it
+records. Disk space is reserved at the start. The journal holds the plaintext from the response
+until the delivery.
 
-A journal says where a plaintext goes and which key is deleted, so one that others could have
-written, or whose folder others can write to, is neither read nor written.
+A journal decides where a plaintext goes and which key is deleted, so a journal that other users
+could have written, or whose folder they can write to, is neither read nor written.
 """
 
 from __future__ import annotations
@@ -29,19 +30,20 @@ from openrouter_async.secret import Secret
 SUFFIX: Final = ".journal"
 _ROOM: Final = b"\n" * 8192
 _LARGEST: Final = 256 * 1024
-"""Bytes; what is longer was not written by us."""
+"""Bytes; a longer file was not written by this package."""
 _CHECKSUM: Final = 8
 
 Entry = dict[str, Any]
 
 
 def default_folder() -> Path:
-    """Return `$XDG_STATE_HOME/openrouter_async/journal`, by default below `~/.local/state`.
+    """Return `$XDG_STATE_HOME/openrouter_async/journal`, by default under `~/.local/state`.
 
     Raises `ConfigurationError` if there is no home directory.
     """
     state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():  # https://specifications.freedesktop.org/basedir-spec/latest/
+    # Relative paths are to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+    if not state.is_absolute():
         state = _home() / ".local" / "state"
     return state / "openrouter_async" / "journal"
 
@@ -58,13 +60,13 @@ def _home() -> Path:
     return home
 
 
-def folder_at(given: str | os.PathLike[str] | None) -> Path:
-    """Return the journal's folder, the default one for None; raises `ConfigurationError`."""
-    return default_folder() if given is None else _files.absolute("journal_dir", given)
+def folder_at(path: str | os.PathLike[str] | None) -> Path:
+    """Return the journal folder (None: the default one); raises `ConfigurationError`."""
+    return default_folder() if path is None else _files.absolute("journal_dir", path)
 
 
 def open_folder(folder: Path) -> None:
-    """Make the folder, and those above it, at 0700 if they are not there; raises `OSError`."""
+    """Create the folder and any missing parents with mode 0700; raises `OSError`."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         place.mkdir(mode=0o700, exist_ok=True)
@@ -73,41 +75,41 @@ def open_folder(folder: Path) -> None:
 
 
 def refuse_foreign_folder(folder: Path) -> None:
-    """Raise `ForeignFileError` if others can write to the folder, `OSError` if it is not there."""
+    """Raise `ForeignFileError` if others can write to the folder, `OSError` if it is missing."""
     _files.refuse_foreign("the folder", folder.stat())
 
 
 @attrs.frozen(kw_only=True)
 class JournalContent:
-    """What could be read of a journal."""
+    """The readable content of a journal."""
 
     entries: list[Entry]
     damaged: bool
-    """Whether there is something in it that could not be read."""
+    """Whether part of the journal could not be read."""
     torn: bool = False
-    """Whether all there is is the beginning of the intent: its writer died, before any request."""
+    """Whether there is only a partial intent: its writer died before any request was sent."""
     end: int
-    """Where the next line goes: behind everything that is there but newlines."""
+    """Offset of the next line: after everything except trailing newlines."""
 
 
 class Journal:
-    """One work's journal, held open and locked for as long as this process is at it."""
+    """The journal of one provision or rotation, open and locked while this process works on it."""
 
-    def __init__(self, path: Path, descriptor: int, found: JournalContent) -> None:
+    def __init__(self, path: Path, descriptor: int, content: JournalContent) -> None:
         self.path = path
-        self.entries = list(found.entries)
-        self._found = found
+        self.entries = list(content.entries)
+        self._content = content
         self._descriptor = descriptor
-        self._end = found.end
+        self._end = content.end
 
     @property
-    def work(self) -> str:
-        """The name of the work, unique to it."""
+    def journal_id(self) -> str:
+        """The file name without its suffix; unique."""
         return self.path.name.removesuffix(SUFFIX)
 
     @classmethod
     def begin(cls, folder: Path, **intent: Any) -> Journal:
-        """Start a journal, with room reserved and the intent on the disk; raises `OSError`."""
+        """Create a journal with reserved space and the intent synced to disk; raises `OSError`."""
         open_folder(folder)
         path = folder / f"{_stamp()}-{secrets.token_hex(4)}{SUFFIX}"
         descriptor = _files.open_new(path)
@@ -116,7 +118,8 @@ class Journal:
             _files.lock(descriptor)
             _files.write_over(descriptor, _ROOM)
             journal.note("intent", **intent)
-            os.close(_files.open_old(path))  # an odd umask may forbid it
+            # An unusual umask may prevent reopening; find out now, before a key exists.
+            os.close(_files.open_old(path))
             _files.sync_folder(folder)
         except BaseException:
             journal.close()
@@ -126,10 +129,11 @@ class Journal:
 
     @classmethod
     def reopen(cls, path: Path) -> Journal:
-        """Take over a journal and read it.
+        """Open, lock and read a journal.
 
-        Raises `BlockingIOError` if another process is at work on it, `FileNotFoundError` if one has
-        finished it, `ForeignFileError` if others could have written it, or another `OSError`.
+        Raises `BlockingIOError` if another process is using it, `FileNotFoundError` if another
+        process has finished it, `ForeignFileError` if other users could have written it, or
+        another `OSError`.
         """
         refuse_foreign_folder(path.parent)
         descriptor = _files.open_old(path)
@@ -141,28 +145,29 @@ class Journal:
             os.close(descriptor)
             raise
 
-    def found(self) -> JournalContent:
-        """Return what is in it, as a reader would find it."""
-        return attrs.evolve(self._found, entries=list(self.entries), end=self._end)
+    def content(self) -> JournalContent:
+        """Return the content as a reader of the file would see it."""
+        return attrs.evolve(self._content, entries=list(self.entries), end=self._end)
 
     def note(self, step: str, **facts: Any) -> None:
-        """Add a step, and wait until the disk has it; raises `OSError`."""
+        """Append a step and sync it to disk; raises `OSError`."""
         entry = {"step": step, "at": datetime.now(UTC).isoformat(), **facts}
+        # `_end` is before the last line's newline, or after a torn line, which has none.
         line = b"\n" * bool(self._end) + line_of(entry)
         _files.write_over(self._descriptor, line, at=self._end)
         self._end += len(line) - 1
         self.entries.append(entry)
 
     def note_without_secret(self, step: str, **facts: Any) -> None:
-        """Add a step and take the plaintext out, both or neither; raises `OSError`."""
+        """Append a step and remove the plaintext, atomically; raises `OSError`."""
         entry = {"step": step, "at": datetime.now(UTC).isoformat(), **facts}
         old = [{k: v for k, v in each.items() if k != "secret"} for each in self.entries]
         kept = [*old, entry]
-        place = self.path.with_name(f".{self.work}.tmp")
+        place = self.path.with_name(f".{self.journal_id}.tmp")
         place.unlink(missing_ok=True)
         descriptor = _files.open_new(place)
         try:
-            _files.lock(descriptor)
+            _files.lock(descriptor)  # before the rename, so that the journal is never unlocked
             data = b"".join(map(line_of, kept))
             _files.write_over(descriptor, data)
             place.replace(self.path)
@@ -175,32 +180,32 @@ class Journal:
         self._descriptor, self.entries, self._end = descriptor, kept, len(data) - 1
 
     def remove(self) -> None:
-        """Remove the file, and let go of it; raises `OSError`."""
+        """Delete the file and close it; raises `OSError`."""
         try:
-            self.path.with_name(f".{self.work}.tmp").unlink(missing_ok=True)
+            self.path.with_name(f".{self.journal_id}.tmp").unlink(missing_ok=True)
             _files.remove(self.path)
         finally:
             self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, which releases its lock; may be called again."""
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 
 
 async def reopen(path: Path) -> Journal:
-    """Take over a journal as `Journal.reopen` does, in a thread; the caller closes it."""
+    """Call `Journal.reopen` in a thread; the caller closes the journal."""
     return await _files.run_to_end(partial(Journal.reopen, path), undo=Journal.close)
 
 
 def read(path: Path) -> JournalContent:
-    """Read a journal; raises `OSError` only where the file itself cannot be read."""
+    """Read a journal without locking it; raises `OSError` only if the file cannot be read."""
     return parse(_files.read(path, _LARGEST) or b"")
 
 
 def parse(data: bytes) -> JournalContent:
-    """Read what is whole in a journal's bytes, whatever they are."""
+    """Parse the intact lines of a journal; arbitrary bytes raise no error."""
     lines = [line for line in data.split(b"\n") if line]
     read = [_entry_in(line) for line in lines]
     return JournalContent(
@@ -212,13 +217,13 @@ def parse(data: bytes) -> JournalContent:
 
 
 def line_of(entry: Mapping[str, Any]) -> bytes:
-    """Write an entry, in ASCII and on one line, behind its checksum; here a `Secret` is shown."""
+    """Return an entry as one ASCII line after its checksum; a `Secret` is revealed here."""
     text = json.dumps(entry, default=Secret.reveal).encode()
     return b"%08x %b\n" % (zlib.crc32(text), text)
 
 
 def _entry_in(line: bytes) -> Entry | None:
-    """Read a line; None if a single bit of it is wrong."""
+    """Parse a line; return None if its checksum does not match or it is not an entry."""
     checksum, text = line[:_CHECKSUM], line[_CHECKSUM + 1 :]
     if line[_CHECKSUM : _CHECKSUM + 1] != b" " or checksum != b"%08x" % zlib.crc32(text):
         return None
@@ -234,9 +239,9 @@ def _entry_in(line: bytes) -> Entry | None:
 
 
 def paths(folder: Path) -> list[Path]:
-    """Return the journals of a folder, oldest first; none if there is no folder.
+    """Return the journals in a folder, oldest first; an empty list if the folder does not exist.
 
-    Raises `OSError` if it cannot be read.
+    Raises `OSError` if the folder cannot be read.
     """
     try:
         names = os.listdir(folder)  # noqa: PTH208  # Path.glob hides what cannot be read

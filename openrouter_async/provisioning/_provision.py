@@ -1,12 +1,12 @@
-"""A create whose plaintext survives whatever happens: six steps, each on the disk before the next.
+"""A create that cannot lose the plaintext: six steps, each synced to disk before the next.
 
-1. The journal and the sink are opened and the intent is written: a full or read-only disk, a file
-   that is there, a symbolic link or a folder that anybody may write to fail before a key exists.
-2. The key is asked for.
-3. The plaintext goes into the journal.
-4. It goes to the sink: for files a temporary one, fsync, rename, fsync of the folder.
-5. What is in the file is read back and compared; the journal notes the delivery.
-6. The journal is removed.
+1. Open the journal, prepare the sink and write the intent: a full or read-only disk, an existing
+   file, a symbolic link or a world-writable folder fails before a key exists.
+2. Send the create request.
+3. Write the plaintext to the journal.
+4. Deliver it to the sink; for files: write a temporary file, fsync, rename, fsync the folder.
+5. Read the file back, compare, and record the delivery in the journal.
+6. Remove the journal.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from openrouter_async.provisioning._sinks import (
     as_sink,
     sink_from,
 )
-from openrouter_async.provisioning._unfinished import PROVISION, State, Unfinished, said_by
+from openrouter_async.provisioning._unfinished import PROVISION, State, Unfinished, item_from
 from openrouter_async.secret import scrub
 
 _LOG: Final = logging.getLogger("openrouter_async")
@@ -48,87 +48,90 @@ _LOG: Final = logging.getLogger("openrouter_async")
 
 async def provision(
     client: Caller,
-    given: CreateKeys,
+    params: CreateKeys,
     sink: AnySink,
     journal_dir: str | os.PathLike[str] | None,
     options: CallOptions,
 ) -> ProvisionedKey:
-    """Carry out the six steps."""
-    work = await begin(given, as_sink(sink), folder_at(journal_dir), kind=PROVISION)
-    return await work.complete(client, given, options)
+    """Create a key and deliver its plaintext in the six steps; see `client.api_keys.provision`."""
+    in_progress = await begin(params, as_sink(sink), folder_at(journal_dir), kind=PROVISION)
+    return await in_progress.complete(client, params, options)
 
 
-async def begin(given: CreateKeys, sink: Sink, folder: Path, **intent: Any) -> Work:
-    """Take step 1; raises `SinkError` with nothing left behind, nor is there if it is cancelled."""
+async def begin(params: CreateKeys, sink: Sink, folder: Path, **intent: Any) -> KeyInProgress:
+    """Take step 1; raises `SinkError`. An error or a cancellation leaves nothing behind."""
     try:
-        compose(CREATE, given)
+        compose(CREATE, params)
     except InvalidRequestError as error:
         error.operation = CREATE.name
         raise
-    opening = partial(_open, given, sink, folder, intent)
-    return await run_to_end(opening, patience=PATIENCE, undo=Work.abandon)
+    opening = partial(_open, params, sink, folder, intent)
+    return await run_to_end(opening, patience=PATIENCE, undo=KeyInProgress.abandon)
 
 
-def _open(given: CreateKeys, sink: Sink, folder: Path, intent: dict[str, Any]) -> Work:
+def _open(params: CreateKeys, sink: Sink, folder: Path, intent: dict[str, Any]) -> KeyInProgress:
     place = f"journal {folder}"
     try:
-        journal = Journal.begin(folder, **intent, **_what(given), sink=sink.describe())
+        journal = Journal.begin(folder, **intent, **_what(params), sink=sink.describe())
         place = sink.where
         try:
-            sink.prepare(journal.work)
+            sink.prepare(journal.journal_id)
         except BaseException:
             journal.remove()
             raise
         try:
             journal.note("asked")
         except BaseException:
-            sink.discard(journal.work)
+            sink.discard(journal.journal_id)
             journal.remove()
             raise
-        return Work(journal, sink)
+        return KeyInProgress(journal, sink)
     except OSError as error:
         failure = _files.reason(error)
-    raise SinkError(f"{place}: {failure}; no key was made", operation=PROVISION)
+    raise SinkError(f"{place}: {failure}; no key was created", operation=PROVISION)
 
 
-def _what(given: CreateKeys) -> dict[str, Any]:
-    """Return what a journal says of the key that is asked for."""
-    expires_at = given.expires_at
+def _what(params: CreateKeys) -> dict[str, Any]:
+    """Return the facts about the requested key that go into the journal's intent."""
+    expires_at = params.expires_at
     return {
         "version": 1,
-        "name": given.name,
-        "workspace_id": str(given.workspace_id) if given.workspace_id else None,
+        "name": params.name,
+        "workspace_id": str(params.workspace_id) if params.workspace_id else None,
         "expires_at": instant("expires_at", expires_at) if expires_at else None,
     }
 
 
-class Work:
-    """One key on its way from the intent to the sink."""
+class KeyInProgress:
+    """A key between its intent and its delivery to the sink."""
 
     def __init__(self, journal: Journal, sink: Sink) -> None:
         self.journal = journal
         self.sink = sink
 
     async def complete(
-        self, client: Caller, given: CreateKeys, options: CallOptions
+        self, client: Caller, params: CreateKeys, options: CallOptions
     ) -> ProvisionedKey:
         """Take steps 2 to 6."""
         try:
-            key = await self.ask(client, given, options)
+            key = await self.create(client, params, options)
             await self.deliver(key)
             await run_to_end(self.end)
         finally:
             self.journal.close()
         return key
 
-    async def ask(self, client: Caller, given: CreateKeys, options: CallOptions) -> ProvisionedKey:
-        """Take steps 2 and 3; a definite refusal leaves nothing behind, a doubt the journal."""
+    async def create(
+        self, client: Caller, params: CreateKeys, options: CallOptions
+    ) -> ProvisionedKey:
+        """Take steps 2 and 3. A definite failure leaves nothing behind, a doubt the journal."""
         try:
-            answer = await client.call(CREATE, given, options)
+            response = await client.call(CREATE, params, options)
         except AmbiguousCreateError as error:
-            await run_to_end(partial(self._remember_doubt, error))
-            with suppress(OSError):
-                await run_to_end(partial(self.sink.discard, self.journal.work), patience=PATIENCE)
+            await run_to_end(partial(self._record_doubt, error))
+            with suppress(OSError):  # the plaintext is lost, so nothing can be delivered
+                discard = partial(self.sink.discard, self.journal.journal_id)
+                await run_to_end(discard, patience=PATIENCE)
             raise
         except OpenRouterError:
             await run_to_end(self.abandon, patience=PATIENCE)
@@ -137,49 +140,52 @@ class Work:
             if never_sent(interruption):
                 await run_to_end(self.abandon, patience=PATIENCE)
                 raise
-            interruption.add_note(f"the journal {self.journal.path} remembers the create")
+            interruption.add_note(f"the create is recorded in the journal {self.journal.path}")
             raise
-        record = None if answer.problem else answer.data
+        record = None if response.problem else response.data
         key = ProvisionedKey(
-            name=given.name,
+            name=params.name,
             hash=record.hash if record else None,
-            secret=answer.secret,
+            secret=response.secret,
             sink=self.sink.where,
             data=record,
         )
-        await run_to_end(partial(self._save, key))
+        await run_to_end(partial(self._save_secret, key))
         return key
 
-    def _save(self, key: ProvisionedKey) -> None:
-        """Take step 3. If the disk fails now, the sink may still take the plaintext."""
+    def _save_secret(self, key: ProvisionedKey) -> None:
+        """Take step 3. A failing disk is only logged: the sink may still accept the plaintext."""
         try:
             self.journal.note("made", hash=key.hash, secret=key.secret)
         except OSError as error:
             _LOG.warning("the journal cannot be written: %s", _files.reason(error))
 
-    def _remember_doubt(self, error: AmbiguousCreateError) -> None:
+    def _record_doubt(self, error: AmbiguousCreateError) -> None:
         times = {"not_before": error.not_before, "not_after": error.not_after}
         stamps = {name: moment.isoformat() for name, moment in times.items() if moment}
         with suppress(OSError):
             self.journal.note("doubt", hash=error.hash, **stamps)
-        error.add_note(f"the journal {self.journal.path} remembers it")
+        error.add_note(f"it is recorded in the journal {self.journal.path}")
 
     async def deliver(self, key: ProvisionedKey) -> None:
-        """Take steps 4 and 5; raises `SinkError` that names the journal with the plaintext."""
-        failure = await self._failure(key)
+        """Take steps 4 and 5; raises `SinkError`, which names the journal with the plaintext."""
+        failure = await self._try_to_deliver(key)
         if failure is not None:
             raise SinkError(
-                f"{self.sink.where}: {failure}; {self._where_it_is(key)}",
+                f"{self.sink.where}: {failure}; {self._location_of(key)}",
                 operation=PROVISION,
                 hash=key.hash,
                 journal=str(self.journal.path) if self._has_secret else None,
             )
         await run_to_end(self._note_delivery)
 
-    async def _failure(self, key: ProvisionedKey) -> str | None:
-        """Deliver, and say what went wrong; it is not chained, since it may show the secret."""
+    async def _try_to_deliver(self, key: ProvisionedKey) -> str | None:
+        """Deliver the key and return what went wrong, or None.
+
+        The exception itself is not passed on, since it may contain the secret.
+        """
         try:
-            deliver = partial(self.sink.deliver, self.journal.work, key)
+            deliver = partial(self.sink.deliver, self.journal.journal_id, key)
             waiting = await run_to_end(deliver, patience=PATIENCE)
             if waiting is not None:
                 await waiting
@@ -187,30 +193,30 @@ class Work:
         except OSError as error:
             return _files.reason(error)
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
-            said = scrub(str(error), key.secret)  # first: a piece of a secret is no less secret
-            return f"{type(error).__name__}: {said[:_LONGEST]}"
+            text = scrub(str(error), key.secret)  # before the cut, which could leave half a secret
+            return f"{type(error).__name__}: {text[:_LONGEST]}"
         return None
 
     def _note_delivery(self) -> None:
-        with suppress(OSError):  # then it may be delivered twice, which is no harm
+        with suppress(OSError):  # at worst the key is delivered again, which is harmless
             self.journal.note("delivered", sink=self.sink.describe())
 
     @property
     def _has_secret(self) -> bool:
         return any("secret" in entry for entry in self.journal.entries)
 
-    def _where_it_is(self, key: ProvisionedKey) -> str:
+    def _location_of(self, key: ProvisionedKey) -> str:
         if self._has_secret:
             return f"the plaintext is in the journal {self.journal.path}"
-        return f"the journal failed too, so the plaintext is lost: delete {key.hash or 'the key'}"
+        return f"the journal failed too and the plaintext is lost: delete {key.hash or 'the key'}"
 
     def abandon(self) -> None:
-        """Leave nothing behind, since there is no key."""
+        """Discard the reserved files and the journal, because no key exists."""
         try:
-            self.sink.discard(self.journal.work)
+            self.sink.discard(self.journal.journal_id)
             self.journal.remove()
         except OSError as error:
-            _LOG.warning("a sink or journal remains: %s", _files.reason(error))
+            _LOG.warning("a reserved file or journal remains: %s", _files.reason(error))
             self.journal.close()
 
     def end(self) -> None:
@@ -218,64 +224,68 @@ class Work:
         try:
             self.journal.remove()
         except OSError as error:
-            path, why = self.journal.path, _files.reason(error)
-            _LOG.warning("the journal %s, with a plaintext, cannot be removed: %s", path, why)
+            path, reason = self.journal.path, _files.reason(error)
+            _LOG.warning(
+                "the journal %s, which contains a plaintext, cannot be removed: %s", path, reason
+            )
 
 
 def never_sent(interruption: BaseException) -> bool:
-    """Return whether a create that was ended by this is known never to have been sent."""
+    """Return whether the create that this exception ended is known not to have been sent."""
+    # `_call` sets the attribute.
     return vars(interruption).get("sent") is False
 
 
 _LONGEST: Final = 200
-"""Characters of a function's own message."""
+"""Characters that are shown of an error message from a caller's function."""
 
 
-async def deliver_again(journal: Journal, said: Unfinished, sink: Sink | None) -> ProvisionedKey:
-    """Put the plaintext that a journal has into the sink, if it is not known to be there.
+async def deliver_again(journal: Journal, item: Unfinished, sink: Sink | None) -> ProvisionedKey:
+    """Deliver the plaintext in a journal to the sink, unless that is known to be done.
 
-    Without a `sink` the one that the journal describes is made. Raises `SinkError`.
+    `sink` None: the one that the journal describes. Raises `SinkError`.
     """
-    described = sink_from(said.sink)
+    described = sink_from(item.sink)
     sink = sink or described
-    delivered = said.state is State.DELIVERED
-    if said.secret is None or (sink is None and not delivered):
-        problem = "the key was meant for a function: give it as sink="
-        if said.secret is None:
-            problem = "the plaintext is in the journal no more"
-        raise SinkError(problem, operation=said.kind, hash=said.hash, journal=said.journal)
-    where = sink.where if sink else "the function that it was meant for"
-    key = ProvisionedKey(name=said.name, hash=said.hash, secret=said.secret, sink=where)
+    delivered = item.state is State.DELIVERED
+    if item.secret is None or (sink is None and not delivered):
+        problem = "the key was to be delivered to a function: pass the function as sink="
+        if item.secret is None:
+            problem = "the plaintext is no longer in the journal"
+        raise SinkError(problem, operation=item.kind, hash=item.hash, journal=item.journal)
+    where = sink.where if sink else "the function passed as sink"
+    key = ProvisionedKey(name=item.name, hash=item.hash, secret=item.secret, sink=where)
     if sink is not None and not delivered:
-        await Work(journal, sink).deliver(key)
+        await KeyInProgress(journal, sink).deliver(key)
         if described is not None and described.where != sink.where:
-            with suppress(OSError):  # the plaintext is where it belongs
-                await run_to_end(partial(described.discard, journal.work), patience=PATIENCE)
+            # Another sink has the plaintext now; what the first one reserved is only litter.
+            with suppress(OSError):
+                await run_to_end(partial(described.discard, journal.journal_id), patience=PATIENCE)
     return key
 
 
-def clean_up(journal: Journal, said: Unfinished) -> None:
-    """Remove a journal, and what was reserved but never filled; raises `OSError`."""
-    sink = sink_from(said.sink)
+def clean_up(journal: Journal, item: Unfinished) -> None:
+    """Remove a journal and its reserved but unused files; raises `OSError`."""
+    sink = sink_from(item.sink)
     if sink is not None:
-        sink.discard(journal.work)
+        sink.discard(journal.journal_id)
     journal.remove()
 
 
 def dismiss(item: Unfinished) -> None:
-    """Remove a journal, and what was reserved for it, since people know better.
+    """Discard a journal and its reserved files: the caller has decided that none are needed.
 
-    A plaintext in it is gone then. Raises `SinkError` if another process is at it, it says
-    something else by now, others could have written it, or it cannot be removed.
+    A plaintext in the journal is lost. Raises `SinkError` if another process is using the journal,
+    it has changed since it was read, other users could have written it, or it cannot be removed.
     """
     try:
         journal = Journal.reopen(Path(item.journal))
         try:
-            said = said_by(journal)
-            if said == attrs.evolve(item, candidates=None):
-                clean_up(journal, said)
+            current = item_from(journal)
+            if current == attrs.evolve(item, candidates=None):
+                clean_up(journal, current)
                 return
-            failure = f"it has changed since it was read and is {said.state} now"
+            failure = f"it has changed since it was read and is now {current.state}"
         finally:
             journal.close()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The last step of rotations, and of everything else that did not come to its end."""
+"""Finish pending rotations, and list and resume whatever was interrupted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ from openrouter_async.models import APIKey
 from openrouter_async.provisioning._candidates import find_candidates, seconds
 from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import clean_up, deliver_again
-from openrouter_async.provisioning._rotate import RotationContext, delete, lower, resume_rotation
+from openrouter_async.provisioning._rotate import (
+    RotationContext,
+    delete,
+    lower_limit,
+    resume_rotation,
+)
 from openrouter_async.provisioning._sinks import AnySink, as_sink
 from openrouter_async.provisioning._twin import left_of_cap
 from openrouter_async.provisioning._unfinished import (
@@ -35,30 +40,31 @@ from openrouter_async.provisioning._unfinished import (
     State,
     Unfinished,
     describe,
-    said_by,
+    item_from,
     trusted,
     unfinished,
 )
 
-_STILL_ANSWERS: Final = timedelta(seconds=60)
-"""How long a disabled key was seen to answer: a use within it is no use afterwards."""
+_STILL_ACCEPTED: Final = timedelta(seconds=60)
+"""How long the service may accept a disabled key (observed): a use this early does not count."""
 
 
 class Outcome(enum.StrEnum):
-    """What became of a pending rotation."""
+    """Outcome of an attempt to finish a pending rotation."""
 
     DELETED = "deleted"
+    """The old key has been deleted, now or earlier."""
     WAITING = "waiting"
-    """The grace is not over."""
+    """The grace period is not over, or another process is using the journal."""
     KEPT = "kept"
-    """Something is not as it should be; `reason` says what, and nothing was done."""
+    """Something is wrong, as `reason` explains; nothing was done."""
     FAILED = "failed"
-    """A request failed; it can be repeated."""
+    """A request failed, or the journal could not be used; try again."""
 
 
 @attrs.frozen(kw_only=True)
 class FinishedRotation:
-    """What became of one pending rotation."""
+    """Result of an attempt to finish one pending rotation."""
 
     old_hash: str
     new_hash: str | None
@@ -74,23 +80,23 @@ async def finish_rotations(
     now: datetime | None,
     options: CallOptions,
 ) -> list[FinishedRotation]:
-    """Delete the old keys that are due."""
-    after = _grace(grace)
+    """Delete the old keys whose grace period is over; see `client.api_keys.finish_rotations`."""
+    period = _grace(grace)
     if now is not None and now.utcoffset() is None:
         raise ConfigurationError("now must be an aware datetime")
     pending = await run_to_end(partial(trusted, folder_at(journal_dir)))
     return [
-        await _finish(client, item, after, now or datetime.now(UTC), options)
+        await _finish(client, item, period, now or datetime.now(UTC), options)
         for item in pending
         if item.state is State.PENDING
     ]
 
 
-def _grace(given: timedelta | float) -> timedelta:
-    number = given.total_seconds() if isinstance(given, timedelta) else given
+def _grace(grace: timedelta | float) -> timedelta:
+    number = grace.total_seconds() if isinstance(grace, timedelta) else grace
     try:
         return timedelta(seconds=seconds("grace", number))
-    except OverflowError:
+    except OverflowError:  # more seconds than a timedelta can hold
         return timedelta.max
 
 
@@ -100,66 +106,66 @@ async def _finish(
     try:
         journal = await reopen(Path(item.journal))
     except (BlockingIOError, FileNotFoundError):
-        return _told(item, Outcome.WAITING, "another process is at it")
+        return _result(item, Outcome.WAITING, "another process is using the journal")
     except OSError as error:
-        return _told(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
+        return _result(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
     try:
-        item = said_by(journal)  # it was not locked when it was listed
+        item = item_from(journal)  # it may have changed since it was listed without a lock
         outcome, reason = await _judge(client, item, grace, now, options)
         if outcome is Outcome.DELETED:
             await run_to_end(journal.remove)
     except OpenRouterError as error:
-        return _told(item, Outcome.FAILED, str(error))
+        return _result(item, Outcome.FAILED, str(error))
     except OSError as error:
-        return _told(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
+        return _result(item, Outcome.FAILED, f"the journal: {_files.reason(error)}")
     finally:
         journal.close()
-    return _told(item, outcome, reason)
+    return _result(item, outcome, reason)
 
 
 async def _judge(
     client: Client, item: Unfinished, grace: timedelta, now: datetime, options: CallOptions
 ) -> tuple[Outcome, str]:
-    """Delete the old key if it is due and its successor is there."""
+    """Delete the old key if its grace period is over and its successor is in place."""
     disabled_at, old_hash = item.disabled_at, item.old_hash
     if disabled_at is None or old_hash is None or item.hash is None:
-        return Outcome.KEPT, "the journal does not say which keys, or since when"
+        return Outcome.KEPT, "the journal lacks a key's hash or the time of the disabling"
     if now - disabled_at < grace:
         return Outcome.WAITING, f"disabled since {disabled_at:%Y-%m-%d %H:%M} UTC"
     old, new = await _record(client, old_hash, options), await _record(client, item.hash, options)
     if old is None and new is None:
-        return Outcome.KEPT, "neither key is known: is this the account that they belong to?"
+        return Outcome.KEPT, "neither key was found: is this the right account?"
     if old is None:
-        return Outcome.DELETED, "it was gone already"
+        return Outcome.DELETED, "it was already gone"
     problem = _problem_with(old, new, disabled_at)
     if problem is not None:
         return Outcome.KEPT, problem
     settled = await _settle(client, old, item, new, options)
     await delete(client, old_hash, options)
-    return Outcome.DELETED, f"its successor is in its place{settled}"
+    return Outcome.DELETED, f"its successor is in place{settled}"
 
 
 async def _settle(
     client: Client, old: APIKey, item: Unfinished, new: APIKey | None, options: CallOptions
 ) -> str:
-    """Lower the new key's lifetime cap by what was still charged to the disabled key.
+    """Lower the new key's lifetime cap by late charges to the disabled key.
 
-    A request that was under way when it was disabled is charged when it ends. A limit that was
-    changed since the rotation is left alone. Returns what there is to say of it.
+    A request that was in flight when the key was disabled is charged when it ends. A limit that was
+    changed after the rotation is left alone. Returns a phrase about it for the reason, or "".
     """
     left = left_of_cap(old)
     if new is None or left is None or item.limit is None or new.limit != item.limit:
         return ""
     if left >= rounded(item.limit):
         return ""
-    await lower(client, new.hash, left, options)
-    return f", and its limit is {exactly(left)} USD: more was charged to the old key meanwhile"
+    await lower_limit(client, new.hash, left, options)
+    return f"; its limit is now {exactly(left)} USD because of late charges to the old key"
 
 
 def _problem_with(old: APIKey, new: APIKey | None, disabled_at: datetime) -> str | None:
     if not old.disabled:
-        return "the old key was enabled again"
-    if old.last_used_at is not None and old.last_used_at > disabled_at + _STILL_ANSWERS:
+        return "the old key has been enabled again"
+    if old.last_used_at is not None and old.last_used_at > disabled_at + _STILL_ACCEPTED:
         return (
             f"the old key was used at {old.last_used_at:%Y-%m-%d %H:%M} UTC, after it was disabled"
         )
@@ -177,7 +183,7 @@ async def _record(client: Client, hash: str, options: CallOptions) -> APIKey | N
         return None
 
 
-def _told(item: Unfinished, outcome: Outcome, reason: str) -> FinishedRotation:
+def _result(item: Unfinished, outcome: Outcome, reason: str) -> FinishedRotation:
     return FinishedRotation(
         old_hash=item.old_hash or "",
         new_hash=item.hash,
@@ -193,7 +199,7 @@ async def recover(
     within: float,
     options: CallOptions,
 ) -> list[Unfinished]:
-    """Read the journals, and look for the keys that may exist."""
+    """Read the journals and search for the keys that may exist; see `client.api_keys.recover`."""
     found: list[Unfinished] = []
     for item in await run_to_end(partial(unfinished, folder_at(journal_dir))):
         if item.state is State.MAYBE:
@@ -206,13 +212,13 @@ async def recover(
 
 
 async def resume(
-    means: RotationContext, item: Unfinished, sink: AnySink | None
+    context: RotationContext, item: Unfinished, sink: AnySink | None
 ) -> Unfinished | None:
-    """Bring a work to its end as far as that can be done without people."""
+    """Complete what needs no decision by the user; see `client.api_keys.resume`."""
     try:
         journal = await reopen(Path(item.journal))
         try:
-            await _resume(means, journal, sink)
+            await _resume(context, journal, sink)
         finally:
             journal.close()
         still = await run_to_end(partial(describe, journal.path))
@@ -226,15 +232,15 @@ async def resume(
     raise SinkError(f"{item.journal}: {failure}", hash=item.hash, journal=item.journal)
 
 
-async def _resume(means: RotationContext, journal: Journal, given: AnySink | None) -> None:
-    said = said_by(journal)
-    sink = None if given is None else as_sink(given)
-    if said.state is State.UNSENT:
-        await run_to_end(partial(clean_up, journal, said))
-    if said.state not in (State.UNDELIVERED, State.DELIVERED):
+async def _resume(context: RotationContext, journal: Journal, new_sink: AnySink | None) -> None:
+    item = item_from(journal)
+    sink = None if new_sink is None else as_sink(new_sink)
+    if item.state is State.UNSENT:
+        await run_to_end(partial(clean_up, journal, item))
+    if item.state not in (State.UNDELIVERED, State.DELIVERED):
         return
-    if said.kind == ROTATION:
-        await resume_rotation(means, journal, sink)
+    if item.kind == ROTATION:
+        await resume_rotation(context, journal, sink)
     else:
-        await deliver_again(journal, said, sink)
-        await run_to_end(partial(clean_up, journal, said))
+        await deliver_again(journal, item, sink)
+        await run_to_end(partial(clean_up, journal, item))

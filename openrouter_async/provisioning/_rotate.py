@@ -1,12 +1,13 @@
-"""Replacing a key by a twin: never without a working key, and to be continued from any step.
+"""Replace a key by a new one: there is always a working key, and any step can be resumed.
 
-A rotation goes on from what its journal says: the twin is made and stored by the steps of
-`provision`, then asked whether it works, compared, and only then is the old key disabled. The
-journal stays, without the plaintext, until `finish_rotations` deletes the old key.
+A rotation continues from what its journal records: the new key is created and stored by the steps
+of `provision`, then verified and compared with the old key, and only then is the old key disabled.
+The journal stays, without the plaintext, until `finish_rotations` deletes the old key.
 
-The twin never has more than the old key. Where a limit never resets, both keys could spend what
-was left of it until the old one is disabled, so the twin's limit is lowered before that to what is
-left by then, and once more after it. What it is lowered to is in the journal first.
+The new key never gets more than the old key has. Until the old key is disabled, both keys could
+spend the remainder of a limit that never resets, so the new key's limit is lowered to the current
+remainder just before the old key is disabled, and again after. Each such amount is written to the
+journal first.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ from openrouter_async.paging import KeyAssignmentWalk
 from openrouter_async.provisioning._candidates import seconds
 from openrouter_async.provisioning._journal import Journal, folder_at, reopen
 from openrouter_async.provisioning._provision import (
-    Work,
+    KeyInProgress,
     begin,
     clean_up,
     deliver_again,
@@ -63,14 +64,14 @@ from openrouter_async.provisioning._twin import (
     differences,
     left_behind,
     left_of_cap,
+    replacement_params,
     spent_by,
-    twin_of,
 )
 from openrouter_async.provisioning._unfinished import (
     ROTATION,
     State,
     Unfinished,
-    said_by,
+    item_from,
     trusted,
 )
 from openrouter_async.secret import Secret
@@ -78,37 +79,37 @@ from openrouter_async.secret import Secret
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 4.0
 _BACK: Final = "rolling back"
-_ALLOW: Final = "allow_unguarded=True (--allow-unguarded) rotates nevertheless"
+_ALLOW: Final = "pass allow_unguarded=True (--allow-unguarded) to rotate anyway"
 _MOST_WALKS: Final = 3
-"""How often to read all assignments before giving up, because they change meanwhile."""
+"""How often to read the list of assignments if it changes while it is read."""
 
 
 @attrs.frozen(kw_only=True)
 class Rotation:
-    """A key that was replaced: the new one works, the old one is disabled and not yet deleted."""
+    """A replaced key: the new key works, the old key is disabled but not yet deleted."""
 
     old_hash: str
     new: ProvisionedKey
     disabled_at: datetime
     """When the old key was disabled (UTC)."""
     journal: str
-    """What `finish_rotations` and `roll_back` go by."""
+    """Path of the journal, which `finish_rotations` and `roll_back` read."""
     limit: float | None = None
-    """USD that the new key may spend; where it never resets, what was left of the old key's."""
+    """The new key's limit (USD); where it never resets, what was left of the old key's limit."""
     old_limit: float | None = None
-    """USD; None: unlimited, as the new key is."""
+    """The old key's limit (USD); None: unlimited, and so is the new key."""
     left_behind: tuple[str, ...] = ()
-    """What the old key had and the new one does not have, or may not have; a phrase each."""
+    """What the new key lacks or may lack compared with the old key; a phrase each."""
 
 
 @attrs.frozen(kw_only=True)
 class RotationContext:
-    """With what, and how patiently, a rotation is carried out."""
+    """The client and settings of a rotation."""
 
     client: Client
     options: CallOptions
     verify_within: float
-    """Seconds to wait until the new key answers."""
+    """Seconds to wait until the service accepts the new key."""
     allow_unguarded: bool = False
     """Whether the new key may lack a guardrail that the old one has."""
 
@@ -118,59 +119,65 @@ class RotationContext:
 
 
 async def rotate(
-    means: RotationContext, hash: str, sink: AnySink, journal_dir: str | os.PathLike[str] | None
+    context: RotationContext, hash: str, sink: AnySink, journal_dir: str | os.PathLike[str] | None
 ) -> Rotation:
-    """Begin a rotation, or go on with one that did not come to its end."""
+    """Begin a rotation, or continue an unfinished one; see `client.api_keys.rotate`."""
     hash = _checks.key_hash("hash", hash)
     chosen, folder = as_sink(sink), folder_at(journal_dir)
     earlier = await run_to_end(partial(rotation_of, hash, folder))
     if earlier is not None and earlier.state is not State.UNSENT:
-        return await _go_on(means, earlier, chosen)
+        return await _continue(context, earlier, chosen)
     if earlier is not None:
         await run_to_end(partial(dismiss, earlier))
-    client, options = means.client, means.options
+    client, options = context.client, context.options
     old = (await client.call(GET, KeyHash(hash=hash), options)).data
     _refuse_unfit(old)
     await _refuse_key_in_use(client, old, options)
-    unguarded = await _refuse_unguarded(means, hash)
-    old = (await client.call(GET, KeyHash(hash=hash), options)).data  # as it is by now
+    unguarded = await _refuse_unguarded(context, hash)
+    # Read it again, as it may have changed during the checks.
+    old = (await client.call(GET, KeyHash(hash=hash), options)).data
     _refuse_unfit(old)
-    twin = twin_of(old)
-    facts = {"limit": twin.limit, "allow_unguarded": means.allow_unguarded}
-    work = await begin(twin, chosen, folder, kind=ROTATION, old_hash=hash, **facts)
+    params = replacement_params(old)
+    facts = {"limit": params.limit, "allow_unguarded": context.allow_unguarded}
+    in_progress = await begin(params, chosen, folder, kind=ROTATION, old_hash=hash, **facts)
     try:
-        rival = await run_to_end(partial(rotation_of, hash, folder, but=work.journal.path))
+        # Only now, with our own journal on disk: of two processes, at least one sees the other.
+        rival = await run_to_end(partial(rotation_of, hash, folder, but=in_progress.journal.path))
         if rival is not None:
-            await run_to_end(work.abandon)
-            raise _error("another rotation of this key began at the same moment", rival)
-        key = await _ask(work, client, old, twin, options)
-        await work.deliver(key)
-        return await _replace(means, old, work.journal, key, unguarded)
+            await run_to_end(in_progress.abandon)
+            raise _rotation_error("another rotation of this key began at the same time", rival)
+        key = await _create_replacement(in_progress, client, old, params, options)
+        await in_progress.deliver(key)
+        return await _replace(context, old, in_progress.journal, key, unguarded)
     finally:
-        work.journal.close()
+        in_progress.journal.close()
 
 
 def rotation_of(hash: str, folder: Path, but: Path | None = None) -> Unfinished | None:
-    """Find the rotation of this key that did not come to its end, other than the one at `but`."""
+    """Return the latest unfinished rotation of this key, except the one at `but`; None: no such."""
     found = [item for item in trusted(folder) if item.old_hash == hash]
     others = [item for item in found if item.journal != str(but)]
     return others[-1] if others else None
 
 
-async def _ask(
-    work: Work, client: Client, old: APIKey, twin: CreateKeys, options: CallOptions
+async def _create_replacement(
+    in_progress: KeyInProgress,
+    client: Client,
+    old: APIKey,
+    params: CreateKeys,
+    options: CallOptions,
 ) -> ProvisionedKey:
-    """Ask for the twin; raises `RotationError` if it cannot be made for the same people."""
+    """Create the new key; raises `RotationError` if the service refuses the same users for it."""
     carried = {"creator": old.creator_user_id, "external user": old.external_user}
-    people = " and ".join(f"{what} {who}" for what, who in carried.items() if who)
+    users = " and ".join(f"{role} {user}" for role, user in carried.items() if user)
     try:
-        return await work.ask(client, twin, options)
+        return await in_progress.create(client, params, options)
     except (BadRequestResponseError, ForbiddenResponseError, ConflictResponseError) as error:
-        if not people:
+        if not users:
             raise
         problem = str(error)
     raise RotationError(
-        f"the service refused a new key for the {people} of the old one, and none was made: "
+        f"the service refused a new key for the {users} of the old one, and none was created: "
         f"{problem}",
         operation=ROTATION,
         old_hash=old.hash,
@@ -178,47 +185,47 @@ async def _ask(
 
 
 def _refuse_unfit(old: APIKey) -> None:
-    """Refuse a key that does not work: its twin would, or would have a limit that is none."""
+    """Raise `RotationError` if the key is disabled, expired or exhausted."""
     problem = None
     if old.disabled:
-        problem = "the key is disabled, and its successor would work: enable it first"
+        problem = "the key is disabled, but its successor would work: enable it first"
     elif old.is_expired():
-        problem = "the key has expired, and its successor would work"
+        problem = "the key has expired, but its successor would work"
     elif left_of_cap(old) == 0:
         problem = (
             f"the key is exhausted: nothing is left of its limit of {old.limit} USD, which never "
-            "resets, so its successor would have nothing: raise the limit first"
+            "resets, so its successor could spend nothing: raise the limit first"
         )
     if problem is not None:
         raise RotationError(problem, operation=ROTATION, old_hash=old.hash)
 
 
 async def _refuse_key_in_use(client: Client, old: APIKey, options: CallOptions) -> None:
-    """Refuse the key that makes the requests."""
+    """Raise `RotationError` if the client itself uses the key."""
     current = await client.call(CURRENT, NoParams(), options)
     if current.data.label == old.label:
         raise RotationError(
-            "the key is the one that makes these requests", operation=ROTATION, old_hash=old.hash
+            "the key is the one that this client uses", operation=ROTATION, old_hash=old.hash
         )
 
 
-async def _refuse_unguarded(means: RotationContext, hash: str) -> str | None:
-    """Return which guardrail the new key would lack; raises `RotationError` unless allowed."""
-    unguarded = await _unguarded(means, hash)
-    if unguarded is not None and not means.allow_unguarded:
+async def _refuse_unguarded(context: RotationContext, hash: str) -> str | None:
+    """Return the guardrail that the new key would lack; raises `RotationError` unless allowed."""
+    unguarded = await _unguarded(context, hash)
+    if unguarded is not None and not context.allow_unguarded:
         problem = f"the new key would lack {unguarded}; {_ALLOW}"
         raise RotationError(problem, operation=ROTATION, old_hash=hash)
     return unguarded
 
 
 async def _unguarded(
-    means: RotationContext, old_hash: str, new_hash: str | None = None
+    context: RotationContext, old_hash: str, new_hash: str | None = None
 ) -> str | None:
-    """Return which guardrail the new key would lack, or may lack; None if there is none."""
+    """Return the guardrail that the new key would or may lack, as a phrase; None: no guardrail."""
     try:
-        guardrails = await _guardrails_of(means, {old_hash, new_hash} - {None})
+        guardrails = await _guardrails_of(context, {old_hash, new_hash} - {None})
     except OpenRouterError as error:
-        return f"a guardrail, if the old one has one: that cannot be known ({error})"
+        return f"a guardrail, if the old key has one, which cannot be determined ({error})"
     guardrail = guardrails.get(old_hash)
     if guardrail is None or guardrail == guardrails.get(new_hash):
         return None
@@ -226,12 +233,12 @@ async def _unguarded(
 
 
 async def _guardrails_of(
-    means: RotationContext, hashes: AbstractSet[str | None]
+    context: RotationContext, hashes: AbstractSet[str | None]
 ) -> dict[str | None, str]:
-    """Return the guardrails that are assigned to these keys; a key has one at most."""
+    """Return the guardrails assigned to these keys by hash; a key has at most one."""
     for _ in range(_MOST_WALKS):
         found: dict[str | None, str] = {}
-        walk = KeyAssignmentWalk(means.client, means.options)
+        walk = KeyAssignmentWalk(context.client, context.options)
         try:
             async for each in walk:
                 if each.key_hash in hashes:
@@ -244,69 +251,71 @@ async def _guardrails_of(
             return {}  # an account without guardrails
         if walk.complete:
             return found
-    raise PagingError("the assignments change while they are read")
+    raise PagingError("the guardrail assignments kept changing while they were read")
 
 
-async def _go_on(means: RotationContext, earlier: Unfinished, sink: Sink) -> Rotation:
-    """Go on with a rotation; raises `RotationError` where only people can decide."""
-    journal = await _reopened(earlier)
+async def _continue(context: RotationContext, earlier: Unfinished, sink: Sink) -> Rotation:
+    """Continue a rotation; raises `RotationError` if that needs a decision by the user."""
+    journal = await _take_over(earlier)
     try:
-        said = said_by(journal)
-        if said.state not in (State.UNDELIVERED, State.DELIVERED):
-            raise _error(f"an earlier rotation is {said.state}: {said.advice}", said)
-        return await resume_rotation(means, journal, sink)
+        item = item_from(journal)
+        if item.state not in (State.UNDELIVERED, State.DELIVERED):
+            raise _rotation_error(f"an earlier rotation is {item.state}: {item.advice}", item)
+        return await resume_rotation(context, journal, sink)
     finally:
         journal.close()
 
 
-async def _reopened(said: Unfinished) -> Journal:
-    """Take over a rotation's journal, of which more may be true by now; raises `RotationError`."""
+async def _take_over(item: Unfinished) -> Journal:
+    """Open a rotation's journal, which may have changed or gone; raises `RotationError`."""
     try:
-        return await reopen(Path(said.journal))
+        return await reopen(Path(item.journal))
     except BlockingIOError:
-        problem = "it is busy: another process is at work on it"
+        problem = "is busy: another process is working on it"
     except FileNotFoundError:
-        problem = "another process has ended it"
+        problem = "was ended by another process"
     except OSError as error:
-        problem = reason(error)
-    raise _error(f"a rotation of this key was begun, and {problem}", said)
+        problem = f"cannot be continued: {reason(error)}"
+    raise _rotation_error(f"an earlier rotation of this key {problem}", item)
 
 
-async def resume_rotation(means: RotationContext, journal: Journal, sink: Sink | None) -> Rotation:
-    """Take the steps that are missing; the journal is held open by the caller."""
-    said = said_by(journal)
-    if said.old_hash is None:
-        raise _error("its journal does not say which key it replaces", said)
-    key = await deliver_again(journal, said, sink)
-    old = (await means.client.call(GET, KeyHash(hash=said.old_hash), means.options)).data
-    unguarded = await _unguarded(means, said.old_hash, key.hash)
-    allowed = means.allow_unguarded or Plan.read(journal.entries).allow_unguarded
+async def resume_rotation(
+    context: RotationContext, journal: Journal, sink: Sink | None
+) -> Rotation:
+    """Take the remaining steps of a rotation; the caller keeps the journal open."""
+    item = item_from(journal)
+    if item.old_hash is None:
+        raise _rotation_error("the journal does not name the key to be replaced", item)
+    key = await deliver_again(journal, item, sink)
+    old = (await context.client.call(GET, KeyHash(hash=item.old_hash), context.options)).data
+    unguarded = await _unguarded(context, item.old_hash, key.hash)
+    allowed = context.allow_unguarded or Plan.read(journal.entries).allow_unguarded
     if unguarded is not None and not allowed:
         problem = (
-            f"the new key lacks {unguarded}; assign the same one to {key.hash}, and rotate again, "
-            f"or {_ALLOW}"
+            f"the new key lacks {unguarded}; assign it to {key.hash} and rotate again, or {_ALLOW}"
         )
-        raise _stopped(problem, said.old_hash, key, journal)
-    return await _replace(means, old, journal, key, unguarded)
+        raise _stopped(problem, item.old_hash, key, journal)
+    return await _replace(context, old, journal, key, unguarded)
 
 
 async def _replace(
-    means: RotationContext,
+    context: RotationContext,
     old: APIKey,
     journal: Journal,
     key: ProvisionedKey,
     unguarded: str | None,
 ) -> Rotation:
-    """Verify, compare, disable, and leave the journal as pending."""
+    """Verify and compare the new key, disable the old one, and leave the journal pending."""
     try:
-        current = await _answering(means, key.secret)
-        await _refuse_difference(means, old, journal, key, current)
+        current = await _wait_until_usable(context, key.secret)
+        await _refuse_difference(context, old, journal, key, current)
         await run_to_end(partial(journal.note, "verified"))
-        limit = await _lower(means, old, journal, key, current.limit)
-        disabled_at = await _disable(means, old.hash)
-        old = (await means.client.call(GET, KeyHash(hash=old.hash), means.options)).data
-        await _refuse_difference(means, old, journal, key, current)  # it was changed meanwhile
-        limit = await _lower(means, old, journal, key, limit)
+        limit = await _lower_limit(context, old, journal, key, current.limit)
+        disabled_at = await _disable(context, old.hash)
+        old = (await context.client.call(GET, KeyHash(hash=old.hash), context.options)).data
+        # Compare and lower again: the old key may have changed, or spent, before it was disabled.
+        await _refuse_difference(context, old, journal, key, current)
+        limit = await _lower_limit(context, old, journal, key, limit)
         left = left_behind(old, limit, unguarded)
         pending = {"disabled_at": disabled_at.isoformat(), "limit": limit, "left_behind": left}
         await run_to_end(partial(journal.note_without_secret, "disabled", **pending))
@@ -328,8 +337,8 @@ async def _replace(
 
 def _stopped(problem: str, old_hash: str, key: ProvisionedKey, journal: Journal) -> RotationError:
     return RotationError(
-        f"{problem}; the old key may still be needed, the new one is in {key.sink}: rotate again "
-        "to go on, or roll_back to delete the new one",
+        f"{problem}; both keys exist, and the new one is in {key.sink}: call rotate() again to "
+        "continue, or roll_back() to undo",
         operation=ROTATION,
         old_hash=old_hash,
         new_hash=key.hash,
@@ -337,44 +346,50 @@ def _stopped(problem: str, old_hash: str, key: ProvisionedKey, journal: Journal)
     )
 
 
-async def _lower(
-    means: RotationContext, old: APIKey, journal: Journal, key: ProvisionedKey, limit: float | None
+async def _lower_limit(
+    context: RotationContext,
+    old: APIKey,
+    journal: Journal,
+    key: ProvisionedKey,
+    limit: float | None,
 ) -> float | None:
-    """Lower the new key's lifetime cap to what is left of the old one's; return its limit."""
+    """Lower the new key's lifetime cap to what is left of the old key's; return its limit (USD)."""
     left = left_of_cap(old)
     if limit is None or left is None or rounded(limit) <= left:
         return limit
     if key.hash is None:
-        raise RotationError("the new key's hash is not known, so that its limit stays too high")
+        raise RotationError("the new key's hash is unknown, so its limit cannot be lowered")
     await run_to_end(partial(journal.note, "lowering", limit=left))
-    await lower(means.client, key.hash, left, means.options)
+    await lower_limit(context.client, key.hash, left, context.options)
     return left
 
 
-async def lower(client: Client, hash: str, limit: float, options: CallOptions) -> None:
-    """Lower a new key's limit; raises `RotationError` if the service did not."""
+async def lower_limit(client: Client, hash: str, limit: float, options: CallOptions) -> None:
+    """Lower a new key's limit (USD); raises `RotationError` if the service does not."""
     new = (await client.call(UPDATE, UpdateKeys(hash=hash, limit=limit), options)).data
     if new.limit is None or rounded(new.limit) > limit:
         raise RotationError("the service did not lower the new key's limit")
 
 
-async def _disable(means: RotationContext, hash: str) -> datetime:
-    """Disable a key and give the moment, on the service's clock where it says so."""
+async def _disable(context: RotationContext, hash: str) -> datetime:
+    """Disable a key and return when, by the service's clock if the response has the time."""
     changed = UpdateKeys(hash=hash, disabled=True)
-    after = (await means.client.call(UPDATE, changed, means.options)).data
+    after = (await context.client.call(UPDATE, changed, context.options)).data
     if not after.disabled:
         raise RotationError("the service did not disable the old key")
     return after.updated_at or datetime.now(UTC)
 
 
-async def _answering(means: RotationContext, secret: Secret) -> GetCurrentKeyData:
-    """Ask the new key who it is until it answers: a new key may need some seconds."""
-    clock = means.client.clock
-    deadline = clock.time() + means.verify_within
+async def _wait_until_usable(context: RotationContext, secret: Secret) -> GetCurrentKeyData:
+    """Request the new key's metadata until the service accepts the key, which may take seconds."""
+    clock = context.client.clock
+    deadline = clock.time() + context.verify_within
     wait = _FIRST_WAIT
     while True:
         try:
-            return (await means.client.call(CURRENT, NoParams(), means.options, key=secret)).data
+            return (
+                await context.client.call(CURRENT, NoParams(), context.options, key=secret)
+            ).data
         except (UnauthorizedResponseError, ForbiddenResponseError, NotFoundResponseError):
             left = deadline - clock.time()
             if left <= 0:
@@ -384,18 +399,18 @@ async def _answering(means: RotationContext, secret: Secret) -> GetCurrentKeyDat
 
 
 async def _refuse_difference(
-    means: RotationContext,
+    context: RotationContext,
     old: APIKey,
     journal: Journal,
     key: ProvisionedKey,
     current: GetCurrentKeyData,
 ) -> None:
-    """Raise `RotationError` if the twin may do anything else than the old key, more or less."""
+    """Raise `RotationError` if the new key may do more or less than the old key."""
     plan = Plan.read(journal.entries)
     fields = differences(old, plan, current)
     record = key.data
-    if record is None and key.hash is not None:
-        record = (await means.client.call(GET, KeyHash(hash=key.hash), means.options)).data
+    if record is None and key.hash is not None:  # a resumed rotation has no record
+        record = (await context.client.call(GET, KeyHash(hash=key.hash), context.options)).data
     if record is not None:
         fields += differences(old, plan, record)
         if record.label != current.label:
@@ -405,73 +420,74 @@ async def _refuse_difference(
         raise RotationError(f"the new key differs from the old one in {names}")
 
 
-def _error(problem: str, said: Unfinished) -> RotationError:
+def _rotation_error(problem: str, item: Unfinished) -> RotationError:
     return RotationError(
         problem,
         operation=ROTATION,
-        old_hash=said.old_hash,
-        new_hash=said.hash,
-        journal=said.journal,
+        old_hash=item.old_hash,
+        new_hash=item.hash,
+        journal=item.journal,
     )
 
 
 async def roll_back(
     client: Client, hash: str, journal_dir: str | os.PathLike[str] | None, options: CallOptions
 ) -> APIKey:
-    """Enable the old key again, then delete the new one and forget the rotation."""
+    """Enable the old key, delete the new one and the journal; see `client.api_keys.roll_back`."""
     hash = _checks.key_hash("hash", hash)
-    said = await run_to_end(partial(rotation_of, hash, folder_at(journal_dir)))
-    if said is None:
+    item = await run_to_end(partial(rotation_of, hash, folder_at(journal_dir)))
+    if item is None:
         raise RotationError("there is no rotation of this key", operation=ROTATION, old_hash=hash)
-    journal = await _reopened(said)
+    journal = await _take_over(item)
     try:
-        said = said_by(journal)  # it was not locked when it was found
-        if said.old_hash != hash or (said.hash is None and said.state is not State.UNSENT):
-            raise _error(f"the new key's hash is not known: {said.advice}", said)
-        old = await _enable(client, hash, said, journal, options)
-        if said.hash is not None:
-            await delete(client, said.hash, options)
+        item = item_from(journal)  # it may have changed since it was found without a lock
+        if item.old_hash != hash or (item.hash is None and item.state is not State.UNSENT):
+            raise _rotation_error(f"the new key's hash is unknown: {item.advice}", item)
+        old = await _enable(client, hash, item, journal, options)
+        if item.hash is not None:
+            await delete(client, item.hash, options)
         try:
-            await run_to_end(partial(clean_up, journal, said))
+            await run_to_end(partial(clean_up, journal, item))
         except OSError as error:
             problem = f"the journal cannot be removed: {reason(error)}"
         else:
             return old
     finally:
         journal.close()
-    raise _error(problem, said)
+    raise _rotation_error(problem, item)
 
 
 async def _enable(
-    client: Client, hash: str, said: Unfinished, journal: Journal, options: CallOptions
+    client: Client, hash: str, item: Unfinished, journal: Journal, options: CallOptions
 ) -> APIKey:
-    """Enable the old key; what its successor spent is taken off a limit that never resets."""
+    """Enable the old key, deducting what its successor spent from a limit that never resets."""
     limit: float | Omitted = OMITTED
     old = (await client.call(GET, KeyHash(hash=hash), options)).data
     if old.limit is not None and old.limit_reset is None:
-        spent = await _spent_by_successor(client, said, options)
+        spent = await _spent_by_successor(client, item, options)
         if spent:
-            limit = await _less(old.limit, spent, journal)
+            limit = await _reduced(old.limit, spent, journal)
     changed = UpdateKeys(hash=hash, disabled=False, limit=limit)
     old = (await client.call(UPDATE, changed, options)).data
     if old.disabled:
-        raise _error("the service did not enable the old key", said)
+        raise _rotation_error("the service did not enable the old key", item)
     if isinstance(limit, float) and (old.limit is None or rounded(old.limit) > limit):
-        raise _error("the service did not lower the old key's limit", said)
+        raise _rotation_error("the service did not lower the old key's limit", item)
     return old
 
 
-async def _spent_by_successor(client: Client, said: Unfinished, options: CallOptions) -> float:
-    if said.hash is None:
+async def _spent_by_successor(client: Client, item: Unfinished, options: CallOptions) -> float:
+    if item.hash is None:
         return 0.0
     try:
-        return spent_by((await client.call(GET, KeyHash(hash=said.hash), options)).data)
-    except NotFoundResponseError:  # it was deleted by an attempt that was then interrupted
+        return spent_by((await client.call(GET, KeyHash(hash=item.hash), options)).data)
+    except NotFoundResponseError:  # an earlier, interrupted attempt deleted it
         return 0.0
 
 
-async def _less(limit: float, spent: float, journal: Journal) -> float:
-    """Return a limit less what was spent, and the same if that is interrupted and repeated."""
+async def _reduced(limit: float, spent: float, journal: Journal) -> float:
+    """Return the limit less the amount spent (USD), deducting it once even if repeated."""
+    # The limit before the deduction is in the journal, so that a repetition starts from it again.
     noted = [amount_in(entry, "limit") for entry in journal.entries if entry["step"] == _BACK]
     before = next((amount for amount in noted if amount is not None), None)
     if before is None:
@@ -481,7 +497,7 @@ async def _less(limit: float, spent: float, journal: Journal) -> float:
 
 
 async def delete(client: Client, hash: str, options: CallOptions) -> bool:
-    """Delete a key; False: it was gone already."""
+    """Delete a key; return False if it was already gone."""
     try:
         return not (await client.call(DELETE, KeyHash(hash=hash), options)).already_gone
     except NotFoundResponseError:

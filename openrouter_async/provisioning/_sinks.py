@@ -1,4 +1,4 @@
-"""Where a new key's plaintext goes: made ready before the key exists, so that it cannot be lost."""
+"""Destinations of a new key's plaintext, prepared before the key exists so that none is lost."""
 
 from __future__ import annotations
 
@@ -26,75 +26,81 @@ _LOG: Final = logging.getLogger("openrouter_async")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 _LARGEST: Final = 1024 * 1024
-"""Bytes of a file that a sink reads at most."""
+"""Bytes; a larger dotenv file is refused."""
 
 
 @attrs.frozen(kw_only=True)
 class ProvisionedKey:
-    """A new key whose plaintext was put where it belongs; also what a sink is given."""
+    """A new key whose plaintext has been delivered; also the argument of a sink."""
 
     name: str
     hash: str | None
-    """None: the record beside the plaintext could not be read."""
+    """None if the record in the response could not be read."""
     secret: Secret
     sink: str
-    """Where the plaintext went, such as `file:/etc/acme.key`."""
+    """Where the plaintext was delivered, such as `file:/etc/acme.key`."""
     data: APIKey | None = None
-    """The record; None if it could not be read, or when an interrupted work was resumed."""
+    """The record; None if it could not be read, or if an interrupted create was resumed."""
 
 
 class Sink(ABC):
-    """Takes the plaintext of a new key. `work` is the name of the journal, unique to each key.
+    """A destination of a new key's plaintext. `work` is the journal's ID, unique to each key.
 
     Every method is called in a thread. `prepare` and `discard` may be called again by another
     process after a crash.
     """
 
     where: str
-    """What people and journals call it; never part of a secret."""
+    """Its name in messages and journals; must not contain a secret."""
 
     @abstractmethod
     def prepare(self, work: str) -> None:
-        """Make sure, before a key exists, that it can be taken; raises `OSError`."""
+        """Check, before a key exists, that it can be stored; raises `OSError`."""
 
     @abstractmethod
     def deliver(self, work: str, key: ProvisionedKey) -> Awaitable[object] | None:
-        """Keep the plaintext for good, also twice; what it gives is awaited. Raises `OSError`."""
+        """Store the plaintext durably; an awaitable result is awaited. Raises `OSError`.
+
+        It may be called twice for the same key.
+        """
 
     def read_back(self, key: ProvisionedKey) -> None:  # noqa: B027  # functions cannot be read
-        """Check that what was delivered can be read; raises `OSError` if it cannot.
+        """Check that the delivered plaintext can be read; raises `OSError` if it cannot.
 
-        Only then is the plaintext removed from the journal. By default nothing is checked.
+        The plaintext is removed from the journal only after this. The default checks nothing.
         """
 
     @abstractmethod
     def discard(self, work: str) -> None:
-        """Leave nothing behind, since there is no key; raises `OSError`."""
+        """Remove what `prepare` reserved, because there is no key; raises `OSError`."""
 
     def describe(self) -> dict[str, Any] | None:
-        """Give what a journal keeps, so that `sink_from` makes the same sink; None: impossible."""
+        """Return the journal's description of this sink, from which it can be rebuilt.
+
+        None if it cannot be rebuilt.
+        """
         return None
 
 
 class FileSink(Sink):
-    """A file that only its owner can read, with the plaintext and a newline.
+    """A file that only its owner can read, containing the plaintext and a newline.
 
-    The file must not be there yet, unless `replace` is set: then a regular file is replaced as a
-    whole. Symbolic links and folders in which anybody may replace files are refused.
+    The file must not exist, unless `replace` is set: then a regular file is replaced as a whole.
+    Symbolic links and folders in which anyone may replace files are refused.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
-        """Take the path, made absolute; raises `ConfigurationError`."""
+        """Check the path and make it absolute; raises `ConfigurationError`."""
         self._path = checked_path(path)
         self._replace = replace
         self.where = f"file:{self._path}"
 
     def prepare(self, work: str) -> None:
-        """Reserve the name and room on the disk."""
+        """Reserve the name and disk space."""
         path = self._path
         _files.refuse_open_folder(path.parent)
         if self._replace:
-            _files.read(path, 0)  # no link, no device
+            _files.read(path, 0)  # raises for a link or a device
         else:
             _files.create(path, b"")
         try:
@@ -105,14 +111,14 @@ class FileSink(Sink):
             raise
 
     def deliver(self, work: str, key: ProvisionedKey) -> None:
-        """Put a whole file in place of the reserved one."""
+        """Replace the reserved file atomically."""
         data = _line(key)
         found = _files.read(self._path, len(data) + 1)
-        if found == data:
+        if found == data:  # an earlier process delivered it and could not record that
             self.discard(work)
             return
         if found and not self._replace:
-            raise FileExistsError(errno.EEXIST, "something else is in the file by now")
+            raise FileExistsError(errno.EEXIST, "the file has other content now")
         _files.put(temporary(self._path, work), self._path, data)
 
     def read_back(self, key: ProvisionedKey) -> None:
@@ -122,13 +128,13 @@ class FileSink(Sink):
             raise OSError(errno.EIO, NOT_READ_BACK)
 
     def discard(self, work: str) -> None:
-        """Remove what was reserved, and nothing that has content."""
+        """Remove the reserved files, but no file that has content."""
         _files.remove(temporary(self._path, work))
         if not self._replace and _files.read(self._path, 1) == b"":
             _files.remove(self._path)
 
     def describe(self) -> dict[str, Any]:
-        """Return kind, path and whether it replaces."""
+        """Return the kind, the path and `replace`."""
         return {"kind": "file", "path": str(self._path), "replace": self._replace}
 
 
@@ -136,61 +142,64 @@ def _line(key: ProvisionedKey) -> bytes:
     return f"{key.secret.reveal()}\n".encode()
 
 
-NOT_READ_BACK: Final = "what was written is not what is read back"
+NOT_READ_BACK: Final = "the content read back differs from what was written"
 
 
 class DotenvSink(Sink):
-    """The entry `name` of the dotenv file at `path`, which is made at 0600 if it is not there.
+    """The entry `name` of the dotenv file at `path`, which is created with mode 0600 if missing.
 
-    Other lines, and the mode of a file that is there, stay as they are. An entry of that name is
-    refused unless `replace` is set. Writers who use this class do not lose each other's entries;
-    that takes `flock`, which only POSIX has.
+    Other lines and the mode of an existing file stay unchanged. An existing entry of that name is
+    refused unless `replace` is set. Concurrent writers that use this class do not lose each other's
+    entries; that takes `flock`, which only POSIX has.
     """
 
     def __init__(self, path: str | os.PathLike[str], name: str, *, replace: bool = False) -> None:
-        """Take path and name; raises `ConfigurationError`."""
+        """Check path and name; raises `ConfigurationError`."""
         if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ConfigurationError("a dotenv name must be letters, digits and _, no digit first")
+            raise ConfigurationError(
+                "a dotenv name must consist of letters, digits and _, and not begin with a digit"
+            )
         self._path = checked_path(path)
         self._name = name
         self._replace = replace
         self.where = f"dotenv:{self._path}:{name}"
 
     def prepare(self, work: str) -> None:
-        """Refuse an entry that is there, and reserve room for a copy of the file."""
+        """Refuse an existing entry, and reserve disk space for a copy of the file."""
         _files.refuse_open_folder(self._path.parent)
         found = self._read()
         if not self._replace and values_of(found, self._name):
-            raise FileExistsError(errno.EEXIST, f"{self._name} is in the file already")
+            raise FileExistsError(errno.EEXIST, f"{self._name} is already in the file")
         self._warn_of_readers()
         reserve(self._path, work, len(found) + len(_files.RESERVED))
 
     def deliver(self, work: str, key: ProvisionedKey) -> None:
-        """Put a copy with the entry in place of the file."""
+        """Replace the file atomically by a copy that has the entry."""
         value = quoted(key.secret.reveal()).encode()
         with _files.folder_locked(self._path.parent):
             found = self._read()
             values = values_of(found, self._name)
             if values and all(each == value for each in values):
+                # An earlier process delivered it and could not record that.
                 self.discard(work)
                 return
             if values and not self._replace:
-                raise FileExistsError(errno.EEXIST, f"{self._name} is in the file by now")
+                raise FileExistsError(errno.EEXIST, f"{self._name} has been added to the file")
             changed = with_entry(found, self._name, value)
             _files.put(temporary(self._path, work), self._path, changed, self._mode())
 
     def read_back(self, key: ProvisionedKey) -> None:
-        """Look for the entry, which must have this value wherever it stands."""
+        """Check that the entry is there and that every occurrence has this value."""
         values = values_of(self._read(), self._name)
         if not values or set(values) != {quoted(key.secret.reveal()).encode()}:
             raise OSError(errno.EIO, NOT_READ_BACK)
 
     def discard(self, work: str) -> None:
-        """Remove the copy."""
+        """Remove the reserved copy."""
         _files.remove(temporary(self._path, work))
 
     def describe(self) -> dict[str, Any]:
-        """Return kind, path, name and whether it replaces."""
+        """Return the kind, the path, the name and `replace`."""
         return {
             "kind": "dotenv",
             "path": str(self._path),
@@ -205,7 +214,7 @@ class DotenvSink(Sink):
         return found
 
     def _mode(self) -> int | None:
-        """Return the mode of the file that is there."""
+        """Return the mode of the file; None if there is no file."""
         try:
             return stat.S_IMODE(self._path.lstat().st_mode)
         except FileNotFoundError:
@@ -214,7 +223,7 @@ class DotenvSink(Sink):
     def _warn_of_readers(self) -> None:
         mode = self._mode()
         if os.name == "posix" and mode is not None and mode & (stat.S_IRGRP | stat.S_IROTH):
-            _LOG.warning("%s can be read by others; its mode is kept", self._path)
+            _LOG.warning("%s is readable by other users; its mode is kept", self._path)
 
 
 class StdoutSink(Sink):
@@ -223,13 +232,16 @@ class StdoutSink(Sink):
     where = "standard output"
 
     def prepare(self, work: str) -> None:  # noqa: ARG002  # part of the protocol
-        """Refuse a closed one; a full disk behind it shows only later, with the journal to help."""
-        stream: Any = sys.stdout  # None where it was closed
+        """Refuse a closed stream.
+
+        A full disk behind it is noticed only on delivery; the journal has the plaintext then.
+        """
+        stream: Any = sys.stdout  # None if Python was started with it closed
         if stream is None or stream.closed:
             raise OSError(errno.EBADF, "it is closed")
 
     def deliver(self, work: str, key: ProvisionedKey) -> None:
-        """Write and flush."""
+        """Write the line and flush."""
         self.prepare(work)
         sys.stdout.write(f"{key.secret.reveal()}\n")
         sys.stdout.flush()
@@ -243,10 +255,10 @@ class StdoutSink(Sink):
 
 
 class CallableSink(Sink):
-    """A function, such as one that stores in a secrets manager; it may be async.
+    """A function, sync or async, for example one that writes to a secrets manager.
 
-    It is called in a thread, with a `ProvisionedKey`; whatever it raises means: not stored. After a
-    crash it may be called again for the same key.
+    It is called in a thread with a `ProvisionedKey`. Any exception means that the key was not
+    stored. After a crash it may be called again for the same key.
     """
 
     def __init__(self, function: Callable[[ProvisionedKey], object]) -> None:
@@ -255,7 +267,7 @@ class CallableSink(Sink):
         self.where = f"function {name}"
 
     def prepare(self, work: str) -> None:
-        """Do nothing: only the function knows."""
+        """Do nothing: the function cannot be checked in advance."""
 
     def deliver(
         self,
@@ -263,32 +275,34 @@ class CallableSink(Sink):
         key: ProvisionedKey,
     ) -> Awaitable[object] | None:
         """Call the function."""
-        given = self._function(key)
-        return given if inspect.isawaitable(given) else None
+        result = self._function(key)
+        return result if inspect.isawaitable(result) else None
 
     def discard(self, work: str) -> None:
         """Do nothing."""
 
 
 AnySink: TypeAlias = "Sink | Callable[[ProvisionedKey], object]"
-"""A sink, or a function (sync or async) that is given the `ProvisionedKey`."""
+"""A sink, or a function (sync or async) that takes the `ProvisionedKey`."""
 
 
-def as_sink(given: AnySink) -> Sink:
-    """Wrap a function; raises `ConfigurationError` for anything else that is no sink."""
-    if isinstance(given, Sink):
-        return given
-    if callable(given):
-        return CallableSink(given)
-    kind = type(given).__name__
-    raise ConfigurationError(f"sink must be a FileSink, DotenvSink, StdoutSink or function: {kind}")
+def as_sink(sink: AnySink) -> Sink:
+    """Return the sink, wrapping a function; raises `ConfigurationError` for anything else."""
+    if isinstance(sink, Sink):
+        return sink
+    if callable(sink):
+        return CallableSink(sink)
+    kind = type(sink).__name__
+    raise ConfigurationError(
+        f"sink must be a FileSink, DotenvSink, StdoutSink or function, not {kind}"
+    )
 
 
-def sink_from(described: Mapping[str, Any] | None) -> Sink | None:
-    """Make the sink that a journal describes; None if only the caller can."""
-    given = described or {}
-    kind, path, name = given.get("kind"), given.get("path"), given.get("name")
-    replace = given.get("replace") is True
+def sink_from(description: Mapping[str, Any] | None) -> Sink | None:
+    """Build the sink that a journal describes; None if it cannot be rebuilt."""
+    params = description or {}
+    kind, path, name = params.get("kind"), params.get("path"), params.get("name")
+    replace = params.get("replace") is True
     if kind == "stdout":
         return StdoutSink()
     try:
@@ -296,13 +310,13 @@ def sink_from(described: Mapping[str, Any] | None) -> Sink | None:
             return FileSink(path, replace=replace)
         if kind == "dotenv" and isinstance(path, str) and isinstance(name, str):
             return DotenvSink(path, name, replace=replace)
-    except ConfigurationError:
+    except ConfigurationError:  # written by another version or by hand
         pass
     return None
 
 
 def checked_path(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path of a file; raises `ConfigurationError`."""
+    """Check a file's path and return it as absolute; raises `ConfigurationError`."""
     text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
     if not isinstance(text, str) or not text or not text.isprintable():
         raise ConfigurationError("a sink's path must be the path of a file")
@@ -314,16 +328,17 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
 
 
 def temporary(path: Path, work: str) -> Path:
-    """Name the file beside `path` that becomes it."""
+    """Return the name of the temporary file beside `path` that will be renamed to it."""
+    # Cut, because a file name has at most 255 bytes.
     return path.with_name(f".{path.name[:100]}.{work}.tmp")
 
 
 def reserve(path: Path, work: str, size: int) -> None:
-    """Take room for `size` bytes beside `path`, so that a full disk fails now."""
+    """Reserve `size` bytes beside `path`, so that a full disk fails before a key exists."""
     place = temporary(path, work)
     _files.create(place, b"\n" * size)
     try:
-        os.close(_files.open_old(place))  # an odd umask may forbid it
+        os.close(_files.open_old(place))  # an unusual umask may prevent reopening
         _files.sync_folder(place.parent)
     except BaseException:
         place.unlink(missing_ok=True)

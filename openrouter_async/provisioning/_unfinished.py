@@ -1,4 +1,4 @@
-"""What a journal says: how far a work came, and what can be done about it. Pure but for reading."""
+"""Interpret journals: how far a provision or rotation got, and what can be done about it."""
 
 from __future__ import annotations
 
@@ -31,45 +31,46 @@ ROTATION: Final = "rotation"
 
 
 class State(enum.StrEnum):
-    """How far a work came."""
+    """How far a provision or rotation got."""
 
     BUSY = "busy"
-    """Another process is at it; leave it alone."""
+    """Another process is working on it; leave it alone."""
     UNSENT = "unsent"
-    """No key was asked for; only cleaning is left."""
+    """No create request was sent; only cleanup is left."""
     MAYBE = "maybe"
-    """A key was asked for; it may exist, and its plaintext is lost."""
+    """A create request may have been sent: the key may exist, and its plaintext is lost."""
     UNDELIVERED = "undelivered"
-    """The plaintext is in the journal and perhaps not yet in the sink."""
+    """The plaintext is in the journal and may not be in the sink yet."""
     DELIVERED = "delivered"
-    """The plaintext is in the sink; only cleaning is left, or the rest of a rotation."""
+    """The plaintext is in the sink; only cleanup, or the rest of a rotation, is left."""
     PENDING = "pending"
-    """A rotation of which only the old key, disabled, is left to be deleted."""
+    """A rotation whose old key is disabled and only needs to be deleted."""
     DAMAGED = "damaged"
     """Too little of the journal can be read."""
     FOREIGN = "foreign"
-    """Other users could have written the journal, so nothing in it is believed or acted on."""
+    """Other users could have written the journal, so nothing in it is trusted or acted on."""
 
 
 _ADVICE: Final[Mapping[State, str]] = {
-    State.BUSY: "another process is at work on it: wait for it",
-    State.UNSENT: "no key was made: resume() cleans up",
+    State.BUSY: "another process is working on it: wait for it to finish",
+    State.UNSENT: "no key was created: resume() cleans up",
     State.MAYBE: "a key may exist, and its plaintext is lost: find it (candidates, or by name), "
     "delete it, then dismiss() the journal",
-    State.UNDELIVERED: "the plaintext is safe in the journal: resume() puts it into the sink",
-    State.DELIVERED: "the plaintext is in its place: resume() does the rest",
-    State.PENDING: "the old key is disabled: finish_rotations() deletes it after the grace, "
+    State.UNDELIVERED: "the plaintext is safe in the journal: resume() delivers it to the sink",
+    State.DELIVERED: "the plaintext has been delivered: resume() does the rest",
+    State.PENDING: "the old key is disabled: finish_rotations() deletes it after the grace period, "
     "roll_back() enables it again",
-    State.DAMAGED: "the journal cannot be read: look for keys made at about the file's time, then "
+    State.DAMAGED: "the journal cannot be read: look for keys created around the file's time, then "
     "dismiss() it",
-    State.FOREIGN: "other users could have written it: only if you know who did, give journal and "
-    "folder to yourself and take write permission from others (chmod go-w); else delete it by hand",
+    State.FOREIGN: "other users could have written it: only if you know who did, make yourself the "
+    "owner of journal and folder and remove write permission from others (chmod go-w); "
+    "otherwise delete it by hand",
 }
 
 
 @attrs.frozen(kw_only=True)
 class Unfinished:
-    """A work that a journal remembers and that did not come to its end."""
+    """An unfinished provision or rotation, as its journal records it."""
 
     journal: str
     """The journal's path."""
@@ -77,31 +78,31 @@ class Unfinished:
     """`provision` or `rotation`."""
     state: State
     damaged: bool = False
-    """Whether a part of the journal cannot be read."""
+    """Whether part of the journal cannot be read."""
     name: str = ""
     """The name that the new key has or would have."""
     workspace_id: str | None = None
     """None: the default workspace."""
     hash: str | None = None
-    """The new key's hash, if it is known."""
+    """The new key's hash; None if it is unknown."""
     old_hash: str | None = None
-    """In a rotation, the key that is replaced."""
+    """In a rotation, the hash of the key to be replaced."""
     not_before: datetime | None = None
-    """When the key was asked for (UTC, this machine's clock)."""
+    """When the create began (UTC, this machine's clock)."""
     not_after: datetime | None = None
-    """When that was given up; None: the process ended before it knew."""
+    """When the client gave up on the create; None: the process ended before that."""
     disabled_at: datetime | None = None
     """When a rotation disabled the old key."""
     limit: float | None = None
-    """USD that the new key may spend, as of then; None: unlimited, or not known."""
+    """The new key's limit at that time (USD); None: unlimited or unknown."""
     left_behind: tuple[str, ...] = ()
-    """See `Rotation.left_behind`; known from when the old key was disabled."""
+    """See `Rotation.left_behind`; empty until the old key has been disabled."""
     sink: Mapping[str, Any] | None = None
-    """What the journal says of the sink; None: a function, which only the caller can give."""
+    """The journal's description of the sink; None: a function, which only the caller can pass."""
     candidates: tuple[APIKey, ...] | None = None
-    """Keys that could be the one, where that was looked for."""
+    """Keys that may be the new one; None if there was no search."""
     secret: Secret | None = attrs.field(default=None, repr=False)
-    """The plaintext, where the journal has it."""
+    """The plaintext; None if the journal does not have it."""
 
     @property
     def advice(self) -> str:
@@ -110,7 +111,7 @@ class Unfinished:
 
 
 def unfinished(journal_dir: str | os.PathLike[str] | None = None) -> list[Unfinished]:
-    """Read every journal of a folder (None: the default one), oldest first; changes nothing.
+    """Read every journal in a folder (None: the default one), oldest first; changes nothing.
 
     Raises `SinkError` if the folder cannot be read, `ConfigurationError` if there is no default.
     """
@@ -125,7 +126,7 @@ def unfinished(journal_dir: str | os.PathLike[str] | None = None) -> list[Unfini
 
 
 def trusted(folder: Path) -> list[Unfinished]:
-    """Read every journal of a folder; raises `SinkError` if others can write to the folder."""
+    """Read every journal in a folder; raises `SinkError` if others can write to the folder."""
     failure = None
     try:
         refuse_foreign_folder(folder)
@@ -139,37 +140,37 @@ def trusted(folder: Path) -> list[Unfinished]:
 
 
 def describe(path: Path) -> Unfinished:
-    """Return what a journal says, even while another process is at work on it."""
+    """Return what a journal records, even while another process is using it."""
     try:
         journal = Journal.reopen(path)
     except BlockingIOError:
         return _busy(path)
-    except FileNotFoundError:  # finished meanwhile
+    except FileNotFoundError:  # another process has just finished it
         return Unfinished(journal=str(path), kind="", state=State.BUSY)
     except _files.ForeignFileError:
         return Unfinished(journal=str(path), kind="", state=State.FOREIGN)
     except OSError:
         return Unfinished(journal=str(path), kind="", state=State.DAMAGED, damaged=True)
     journal.close()
-    return said_by(journal)
+    return item_from(journal)
 
 
 def _busy(path: Path) -> Unfinished:
     try:
-        said = interpret(str(path), read(path))
+        item = interpret(str(path), read(path))
     except OSError:
-        said = Unfinished(journal=str(path), kind="", state=State.BUSY)
-    return attrs.evolve(said, state=State.BUSY)
+        item = Unfinished(journal=str(path), kind="", state=State.BUSY)
+    return attrs.evolve(item, state=State.BUSY)
 
 
-def said_by(journal: Journal) -> Unfinished:
-    """Return what a journal says that this process holds."""
-    return interpret(str(journal.path), journal.found())
+def item_from(journal: Journal) -> Unfinished:
+    """Return what a journal that this process has open records."""
+    return interpret(str(journal.path), journal.content())
 
 
-def interpret(path: str, found: JournalContent) -> Unfinished:
-    """Describe what a journal's entries mean; whatever they are, this does not fail."""
-    steps = {entry["step"]: entry for entry in found.entries}
+def interpret(path: str, content: JournalContent) -> Unfinished:
+    """Return the meaning of a journal's entries; arbitrary entries raise no error."""
+    steps = {entry["step"]: entry for entry in content.entries}
     intent = steps.get("intent", {})
     made, doubt = steps.get("made", {}), steps.get("doubt", {})
     disabled = steps.get("disabled", {})
@@ -177,8 +178,8 @@ def interpret(path: str, found: JournalContent) -> Unfinished:
     return Unfinished(
         journal=path,
         kind=ROTATION if _text(intent, "old_hash") else PROVISION if intent else "",
-        state=_state(steps, found),
-        damaged=found.damaged,
+        state=_state(steps, content),
+        damaged=content.damaged,
         name=_text(intent, "name") or "",
         workspace_id=_text(intent, "workspace_id"),
         hash=_text(made, "hash") or _text(doubt, "hash"),
@@ -193,18 +194,19 @@ def interpret(path: str, found: JournalContent) -> Unfinished:
     )
 
 
-def _state(steps: Mapping[str, Entry], found: JournalContent) -> State:
+def _state(steps: Mapping[str, Entry], content: JournalContent) -> State:
     if "intent" not in steps:
-        # Nothing whole: its writer died before the intent was on the disk, and so before a request.
-        whole = not (found.damaged or steps)
-        return State.UNSENT if whole or found.torn else State.DAMAGED
+        # Empty or torn: the writer died before the intent was on disk, hence before any request.
+        empty = not (content.damaged or steps)
+        return State.UNSENT if empty or content.torn else State.DAMAGED
     if "disabled" in steps:
         return State.PENDING
     if "delivered" in steps:
         return State.DELIVERED
     if isinstance(steps.get("made", {}).get("secret"), Secret):
         return State.UNDELIVERED
-    if "asked" in steps or found.damaged:
+    # The line that cannot be read may have been "asked".
+    if "asked" in steps or content.damaged:
         return State.MAYBE
     return State.UNSENT
 

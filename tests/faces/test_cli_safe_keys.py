@@ -80,7 +80,7 @@ def test_create_into_a_dotenv_file(box: Sandbox, keys: Keys, tmp_path: Path) -> 
     assert path.read_text() == f"KEY={box.inference_key(key.hash)}\n"
     assert_owner_only(tmp_path, box.inference_key(key.hash))
     again = keys("create", "acme", "--sink", f"dotenv:{path}:KEY")
-    assert (again.code, "no key was made" in again.complaint) == (2, True)
+    assert (again.code, "no key was created" in again.complaint) == (2, True)
     assert len(named(box, "acme")) == 1
 
 
@@ -151,7 +151,7 @@ def test_rotation_of_a_guarded_key(box: Sandbox, keys: Keys, tmp_path: Path) -> 
     allowed = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{path}", "--allow-unguarded")
     assert allowed.code == 0
     assert f"not carried: the guardrail {guardrail}" in allowed.err
-    assert "not carried: its entries in allow lists" in allowed.err
+    assert "not carried: the old key's entries, if any, in allow lists" in allowed.err
     pending = keys("recover")
     assert f"not carried: the guardrail {guardrail}" in pending.out
     [document] = json.loads(keys("recover", "--format", "json").out)["data"]
@@ -168,7 +168,7 @@ def test_rotation_of_a_lifetime_cap(box: Sandbox, keys: Keys, tmp_path: Path) ->
     box.spend(EXAMPLE_HASH, 10)
     result = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{tmp_path / 'z'}")
     assert (result.code, "its limit is" in result.err) == (0, False)
-    assert "USD more can be spent until it resets" in result.err
+    assert "USD more can be spent before it resets" in result.err
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="at it"):
         dismiss(item)
     journal.close()
-    with pytest.raises(SinkError, match="changed since it was read and is unsent now"):
+    with pytest.raises(SinkError, match="changed since it was read and is now unsent"):
         dismiss(item)
     [item] = unfinished(tmp_path)
     assert item.state is State.UNSENT
@@ -205,7 +205,7 @@ def test_what_was_read_before_is_not_dismissed_later(tmp_path: Path) -> None:
     journal = Journal.reopen(journal.path)
     journal.note("made", secret=Secret(PLAIN))
     journal.close()
-    with pytest.raises(SinkError, match="is undelivered now") as caught:
+    with pytest.raises(SinkError, match="is now undelivered") as caught:
         dismiss(item)
     assert caught.value.journal == item.journal
     assert unfinished(tmp_path)[0].secret == Secret(PLAIN)

@@ -144,7 +144,7 @@ def test_dotenv_keeps_the_mode(
     with caplog.at_level(logging.WARNING):
         store(DotenvSink(path, "KEY"))
     assert mode(path) == before
-    assert ("can be read by others" in caplog.text) == (before != 0o600)
+    assert ("is readable by other users" in caplog.text) == (before != 0o600)
     assert PLAIN not in caplog.text
 
 

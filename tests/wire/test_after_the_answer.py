@@ -226,7 +226,7 @@ async def test_a_cancelled_provision(moment: str, client_for: ClientFor, tmp_pat
     notes = getattr(caught.value, "__notes__", [])
     if moment == "when it was sent":
         assert any("may have made a key" in note for note in notes)
-        assert any("remembers the create" in note for note in notes)
+        assert any("the create is recorded in the journal" in note for note in notes)
         assert len(list(folder.iterdir())) == 1
     else:
         assert (notes, list(folder.iterdir()), target.exists()) == ([], [], False)

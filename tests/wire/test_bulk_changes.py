@@ -206,7 +206,7 @@ async def test_a_sink_that_cannot_be_made(
     keys = [{"name": f"k{n}"} for n in range(ITEMS)]
     outcomes = await client.api_keys.create_many(keys, sink=sink)
     assert statuses(outcomes) == ["ok"] * 5 + ["failed"] + ["ok"] * 6
-    assert "no key was made" in (outcomes[5].reason or "")
+    assert "no key was created" in (outcomes[5].reason or "")
     assert_not_leaked("7e" * 32, str(outcomes[5]), repr(outcomes[5].error))
     assert len(list(tmp_path.glob("*.key"))) == done(box, "create") == ITEMS - 1
     assert list(journals.iterdir()) == []
@@ -222,7 +222,7 @@ async def test_a_sink_that_refuses_before_the_create(
     create = client.api_keys.create_many
     [outcome] = await create(keys, sink=to_files(tmp_path), outcomes_file=file)
     assert (outcome.status, outcome.hash) == (Status.FAILED, None)
-    assert "File exists; no key was made" in (outcome.reason or "")
+    assert "File exists; no key was created" in (outcome.reason or "")
     assert (done(box, "create"), unfinished(journals)) == (0, [])
     (tmp_path / "0-a.key").unlink()
     assert statuses(await create(keys, sink=to_files(tmp_path), outcomes_file=file)) == ["ok"]
@@ -704,7 +704,7 @@ async def test_a_delete_that_was_begun(
     delete = client.api_keys.delete_many
     assert statuses(await delete([first], outcomes_file=file)) == ["ambiguous"]
     [outcome] = await delete([first], outcomes_file=file)
-    assert (outcome.status, outcome.reason) == (Status.OK, "it was gone already")
+    assert (outcome.status, outcome.reason) == (Status.OK, "it was already gone")
     assert statuses(await delete([first])) == ["failed"]
 
 

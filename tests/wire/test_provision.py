@@ -188,7 +188,7 @@ async def test_what_fails_before_a_key_exists(
     """Fault 30: an existing file, a link, a folder for anybody, no folder for journals."""
     spoil(tmp_path)
     before = {path: path.lstat().st_size for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(SinkError, match="no key was made") as caught:
+    with pytest.raises(SinkError, match="no key was created") as caught:
         await client.api_keys.provision(
             "acme", sink=FileSink(tmp_path / "acme.key"), journal_dir=journal
         )
@@ -218,7 +218,7 @@ async def test_a_disk_that_is_full_before(
         return write(descriptor, data)
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(SinkError, match="No space left on device; no key was made"):
+    with pytest.raises(SinkError, match="No space left on device; no key was created"):
         await client.api_keys.provision(
             "acme", sink=FileSink(tmp_path / "acme.key"), journal_dir=journal
         )
@@ -316,7 +316,7 @@ async def test_a_file_that_cannot_be_replaced_afterwards(
     while not creates(box):
         await asyncio.sleep(0.01)
     target.write_text("precious")
-    with pytest.raises(SinkError, match="something else is in the file"):
+    with pytest.raises(SinkError, match="the file has other content now"):
         await task
     [item] = unfinished(journal)
     assert await client.api_keys.resume(item, sink=FileSink(tmp_path / "y")) is None
@@ -477,7 +477,7 @@ async def test_a_first_step_that_cannot_be_undone(
     asyncio.get_running_loop().call_later(0.05, sink.go_on.set)
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert "a sink or journal remains: Input/output error" in caplog.text
+    assert "a reserved file or journal remains: Input/output error" in caplog.text
     assert [item.state for item in unfinished(journal)] == [State.MAYBE]
 
 
@@ -555,7 +555,7 @@ async def test_what_is_not_read_back_is_not_delivered(
     box: Sandbox, client: AsyncOpenRouter, tmp_path: Path, journal: Path, make: Any
 ) -> None:
     """The journal keeps the plaintext until the file is seen to have it."""
-    with pytest.raises(SinkError, match="not what is read back") as caught:
+    with pytest.raises(SinkError, match="read back differs from what was written") as caught:
         await client.api_keys.provision("acme", sink=make(tmp_path / "x"), journal_dir=journal)
     assert caught.value.journal is not None
     [item] = unfinished(journal)

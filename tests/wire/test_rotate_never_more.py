@@ -159,7 +159,7 @@ async def test_what_is_charged_after_the_rotation(account: Account) -> None:
         )
         assert told.outcome is Outcome.DELETED
         assert account.key(done.new.hash).limit == expected
-        assert ("its limit is 6.50 USD" in told.reason) == (changed is None)
+        assert ("its limit is now 6.50 USD" in told.reason) == (changed is None)
 
 
 async def test_more_was_spent_than_was_left(account: Account) -> None:
@@ -267,7 +267,7 @@ async def test_a_window_starts_anew_and_that_is_said(account: Account) -> None:
     account.box.spend(old.hash, 6.4)
     done = await account.rotate(old)
     assert (done.limit, account.key(done.new.hash).limit_remaining) == (10, 10)
-    assert "monthly limit starts anew, so that up to 6.40 USD" in done.left_behind[0]
+    assert "monthly limit starts from zero, so up to 6.40 USD" in done.left_behind[0]
     [item] = unfinished(account.folder / "journal")
     assert (item.left_behind, item.limit) == (done.left_behind, 10)
 
@@ -498,7 +498,7 @@ async def test_a_key_without_a_guardrail(
 @pytest.mark.parametrize(
     ("answers", "says"),
     [
-        *((answers, "cannot be known") for answers in CANNOT_KNOW.values()),
+        *((answers, "cannot be determined") for answers in CANNOT_KNOW.values()),
         *((answers, "the guardrail g1") for answers in HAS_ONE.values()),
     ],
     ids=[*CANNOT_KNOW, *HAS_ONE],
@@ -552,7 +552,7 @@ async def test_a_guardrail_that_came_meanwhile(account: Account, way: str) -> No
     async def go_on() -> None:
         await (account.rotate(old) if way == "rotate" else account.keys.resume(item))
 
-    with pytest.raises(RotationError, match=f"{guardrail}; assign the same one to {item.hash}"):
+    with pytest.raises(RotationError, match=f"{guardrail}; assign it to {item.hash}"):
         await go_on()
     assert not account.key(old.hash).disabled
     account.box.assign_guardrail(item.hash or "", "another")
