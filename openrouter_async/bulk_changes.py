@@ -1,4 +1,4 @@
-"""The name that this package first had; import from `openrouter_async.bulk`."""
+"""The former name of `openrouter_async.bulk`, which is the one to import from."""
 
 from openrouter_async.bulk import Action, BulkRun, ChangeProgress, Outcome, Status, widened_by
 

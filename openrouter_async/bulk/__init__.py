@@ -1,7 +1,7 @@
-"""Work on many keys: bounded concurrency, one outcome for each, and nothing done twice.
+"""Operations on many keys: bounded concurrency, one outcome for each key, nothing done twice.
 
 The methods are on `client.api_keys`: `get_many`, `create_many`, `update_many`, `disable_many`,
-`delete_many`. Here is what they return.
+`delete_many`. This package has the types that they return.
 """
 
 from openrouter_async.bulk._bulk_run import BulkRun

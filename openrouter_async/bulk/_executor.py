@@ -1,4 +1,4 @@
-"""What is done for one item, and for its dry run."""
+"""Carry out one item, or its dry run."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from openrouter_async.provisioning._unfinished import PROVISION
 from openrouter_async.secret import scrub
 
 SinkFactory: TypeAlias = Callable[[Mapping[str, Any]], AnySink]
-"""Gives the sink of one create; it is told the create's parameters and `index`."""
+"""Returns the sink of one create; its argument has the create's params and `index`."""
 
 
 @attrs.frozen(kw_only=True)
 class Executor:
-    """Does items, one at a time for each slot."""
+    """The client and settings with which a bulk run carries out its items."""
 
     client: Throttle
     options: CallOptions
@@ -52,13 +52,13 @@ class Executor:
     sink: SinkFactory | None = None
     journal_dir: Any = None
     sent: set[int] = attrs.field(factory=set, init=False)
-    """The places of items whose request may have left, and of creates with the sink ready."""
+    """Indexes of items whose request may have been sent; creates count once their sink is ready."""
 
     async def account(self) -> dict[str, str]:
-        """Ask which account the key belongs to.
+        """Identify the account that the client's key belongs to.
 
-        That is the organization, else the user who made the key; only where the service names
-        neither is it a digest of the key's masked label, which changes with the key.
+        By the organization, else by the user who created the key. Only if the service names
+        neither, by a digest of the key's masked label, which changes with the key.
         """
         key = (await self.client.call(CURRENT, NoParams(), self.options)).data
         account = {"server_url": self.client.server_url_for(self.options)}
@@ -69,9 +69,9 @@ class Executor:
         return {**account, "key": hashlib.sha256(key.label.encode()).hexdigest()[:12]}
 
     async def carry_out(self, item: Item, *, again: bool) -> Outcome:
-        """Do an item; `again`: an earlier run may have done it.
+        """Carry out an item; `again`: an earlier run may have done it.
 
-        Errors become outcomes, also what a caller's function for the key raises.
+        Errors become outcomes, including those raised by the caller's sink function.
         """
         try:
             return await self._do(item, again=again)
@@ -82,81 +82,82 @@ class Executor:
             status = Status.AMBIGUOUS if unsure else Status.FAILED
             hash = getattr(error, "hash", None)
             facts = {"hash": hash} if hash else {}
-            shown = error.with_traceback(None)
+            shown = error.with_traceback(None)  # whose frames hold the params, secrets included
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
             unsure = item.action is Action.CREATE and item.index in self.sent
             status = Status.AMBIGUOUS if unsure else Status.FAILED
-            return item.came_to(status, reason=_shown(error))
-        return item.came_to(status, reason=str(shown), error=shown, **facts)
+            return item.outcome(status, reason=_shown(error))
+        return item.outcome(status, reason=str(shown), error=shown, **facts)
 
     async def _do(self, item: Item, *, again: bool) -> Outcome:
         if self.dry_run:
-            return await self._look(item)
+            return await self._preview(item)
         if item.action is Action.CREATE:
             made = await self._create(item)
-            return item.came_to(Status.OK, hash=made.hash, key=made.data, sink=made.sink)
+            return item.outcome(Status.OK, hash=made.hash, key=made.data, sink=made.sink)
         self.sent.add(item.index)
         if item.action is Action.DELETE:
             return await self._delete(item, again=again)
-        key = (await self.client.call(UPDATE, item.given, self.options)).data
+        key = (await self.client.call(UPDATE, item.params, self.options)).data
         if item.action is Action.DISABLE and not key.disabled:
-            return item.came_to(Status.FAILED, key=key, reason="the service left it enabled")
-        return item.came_to(Status.OK, key=key)
+            return item.outcome(Status.FAILED, key=key, reason="the service did not disable it")
+        return item.outcome(Status.OK, key=key)
 
     async def _create(self, item: Item) -> ProvisionedKey:
-        """Create one key; its plaintext is in its sink before this returns."""
+        """Create one key and deliver its plaintext to its sink."""
         sink, folder = self._sink_for(item), folder_at(self.journal_dir)
-        work = await begin(item.given, sink, folder, kind=PROVISION)
+        in_progress = await begin(item.params, sink, folder, kind=PROVISION)
         self.sent.add(item.index)
         try:
-            return await work.complete(self.client, item.given, self.options)
+            return await in_progress.complete(self.client, item.params, self.options)
         except BaseException as error:
             if never_sent(error) or isinstance(error, FOR_THE_CALLER):
                 self.sent.discard(item.index)
             raise
 
     def _sink_for(self, item: Item) -> Sink:
-        """Ask the caller's function for the sink; raises `SinkError`, whatever that raises."""
-        given: CreateKeys = item.given
-        told = {
+        """Get the sink from the caller's function; raises `SinkError` for any error of it."""
+        params: CreateKeys = item.params
+        known = {
             field.name: value
             for field in attrs.fields(CreateKeys)
-            if (value := getattr(given, field.name)) is not OMITTED and field.name != "external"
+            # `external` may contain a partner's key.
+            if (value := getattr(params, field.name)) is not OMITTED and field.name != "external"
         }
         assert self.sink is not None  # noqa: S101  # creates have one
         try:
-            return as_sink(self.sink({**told, "index": item.index}))
+            return as_sink(self.sink({**known, "index": item.index}))
         except Exception as error:  # noqa: BLE001  # a caller's function may raise anything
             problem = _shown(error)
-        raise SinkError(f"sink: {problem}; no key was made", operation=CREATE.name)
+        raise SinkError(f"sink: {problem}; no key was created", operation=CREATE.name)
 
     async def _delete(self, item: Item, *, again: bool) -> Outcome:
         try:
-            answer = await self.client.call(DELETE, item.given, self.options)
+            response = await self.client.call(DELETE, item.params, self.options)
         except NotFoundResponseError:
             if not again:
                 raise
             gone = True
         else:
-            gone = answer.already_gone
-            if not (answer.deleted or gone):
-                return item.came_to(Status.FAILED, reason="the service says it is not deleted")
-        return item.came_to(Status.OK, reason="it was already gone" if gone else None)
+            gone = response.already_gone
+            if not (response.deleted or gone):
+                return item.outcome(Status.FAILED, reason="the service did not delete it")
+        return item.outcome(Status.OK, reason="it was already gone" if gone else None)
 
-    async def _look(self, item: Item) -> Outcome:
-        """Describe what would be done, after reading the key as it is."""
+    async def _preview(self, item: Item) -> Outcome:
+        """Return the dry run's outcome: the key as it is, and what the change would widen."""
         if item.action is Action.CREATE:
-            given: CreateKeys = item.given
-            unlimited = given.limit is OMITTED or given.limit is None
+            params: CreateKeys = item.params
+            unlimited = params.limit is OMITTED or params.limit is None
             widens: tuple[str, ...] = ("a key without a limit",) if unlimited else ()
-            return item.came_to(Status.SKIPPED, reason="dry run", widens=widens)
-        answer = await self.client.call(GET, KeyHash(hash=item.subject), self.options)
-        widens = () if item.action is Action.DELETE else widened_by(answer.data, item.given)
-        return item.came_to(Status.SKIPPED, reason="dry run", key=answer.data, widens=widens)
+            return item.outcome(Status.SKIPPED, reason="dry run", widens=widens)
+        response = await self.client.call(GET, KeyHash(hash=item.subject), self.options)
+        widens = () if item.action is Action.DELETE else widened_by(response.data, item.params)
+        return item.outcome(Status.SKIPPED, reason="dry run", key=response.data, widens=widens)
 
 
 _LONGEST: Final = 200
-"""Characters of a message that is not ours."""
+"""Characters that are shown of an error message from a caller's function."""
 
 
 def _shown(error: Exception) -> str:
@@ -164,9 +165,9 @@ def _shown(error: Exception) -> str:
 
 
 def _may_be_done(action: Action, error: OpenRouterError) -> bool:
-    """Return whether the service may have done it all the same."""
+    """Return whether the service may have carried out the action despite the error."""
     if action is Action.CREATE:
         made = isinstance(error, SinkError) and (error.hash or error.journal)
         return isinstance(error, AmbiguousCreateError) or bool(made)
-    unanswered = isinstance(error, (APIConnectionError, ResponseValidationError))
-    return unanswered or (error.status_code or 0) >= 500
+    no_response = isinstance(error, (APIConnectionError, ResponseValidationError))
+    return no_response or (error.status_code or 0) >= 500

@@ -1,4 +1,4 @@
-"""One operation on many keys: bounded concurrency, one outcome for each, in order."""
+"""Get many keys: bounded concurrency, one outcome for each, in order."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ if TYPE_CHECKING:
 
 
 class KeyState(enum.StrEnum):
-    """What came of looking for a key."""
+    """Result of looking up a key."""
 
     FOUND = "found"
     GONE = "gone"
-    """The service answers 404: there is no such key, or not any more."""
+    """The service returned 404: there is no such key, or it has been deleted."""
     FAILED = "failed"
-    """Nobody knows: the outcome's `error` says why."""
+    """Unknown; the outcome's `error` has the reason."""
 
 
 @attrs.frozen(kw_only=True)
 class KeyOutcome:
-    """What came of looking for one key."""
+    """Outcome of looking up one key."""
 
     hash: str
     state: KeyState
     key: APIKey | None = None
-    """The key where it was found."""
+    """The record; None unless the key was found."""
     error: OpenRouterError | None = None
-    """Why it is gone or failed; None where it was found."""
+    """Why the key is gone or the lookup failed; None if it was found."""
 
 
 KeyProgress: TypeAlias = Callable[[KeyOutcome, int, int], object]
-"""Told each outcome as it comes, how many there are by now, and how many there will be.
+"""Called with each outcome as it arrives, the number of outcomes so far, and their total.
 
-It may be an async function, which is awaited."""
+An async function is awaited."""
 
 
 FOR_THE_CALLER: Final = (
     ConfigurationError, InvalidRequestError, ClientClosedError, WrongLoopError,
 )  # fmt: skip
-"""Errors that no single key is to blame for."""
+"""Errors that are not about a single key; they end the whole run."""
 
 
 async def get_many(
@@ -88,7 +88,7 @@ async def get_many(
 
 
 def _checked_hashes(hashes: object) -> list[str]:
-    """Check each hash before anything is sent; `InvalidRequestError` names the place."""
+    """Check each hash before anything is sent; `InvalidRequestError` names the index."""
     if isinstance(hashes, (str, bytes)) or not isinstance(hashes, Iterable):
         _checks.refuse("hashes", "an iterable of hashes")
     items = cast("Iterable[object]", hashes)
@@ -97,18 +97,18 @@ def _checked_hashes(hashes: object) -> list[str]:
 
 async def _get(caller: Caller, hash: str, options: CallOptions) -> KeyOutcome:
     try:
-        answer = await caller.call(GET, KeyHash(hash=hash), options)
+        response = await caller.call(GET, KeyHash(hash=hash), options)
     except FOR_THE_CALLER:
         raise
     except OpenRouterError as error:
         gone = isinstance(error, NotFoundResponseError)
         state = KeyState.GONE if gone else KeyState.FAILED
         return KeyOutcome(hash=hash, state=state, error=error.with_traceback(None))
-    return KeyOutcome(hash=hash, state=KeyState.FOUND, key=answer.data)
+    return KeyOutcome(hash=hash, state=KeyState.FOUND, key=response.data)
 
 
 async def _run_all(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for all; when one fails or the wait is cancelled, none is left behind."""
+    """Wait for all tasks; if one fails or the wait is cancelled, cancel and await the others."""
     try:
         await asyncio.gather(*tasks)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What is to be done with each key, and what came of it."""
+"""Items of a bulk run and their outcomes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openrouter_async.models import APIKey
 
 
 class Action(enum.StrEnum):
-    """What is done with a key."""
+    """An action on a key."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -22,62 +22,62 @@ class Action(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """What came of it."""
+    """Status of an item."""
 
     OK = "ok"
     FAILED = "failed"
     """It was not done."""
     AMBIGUOUS = "ambiguous"
-    """It may have been done: there was no answer, or only half of a create came about."""
+    """It may have been done: there was no usable response, or a create was only half completed."""
     SKIPPED = "skipped"
     """It was not tried; `reason` says why."""
 
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What came of one item."""
+    """Outcome of one item."""
 
     index: int
-    """The item's place, from 0."""
+    """The item's index, from 0."""
     action: Action
     subject: str
-    """The key's hash; for a create, the name."""
+    """The key's hash; for a create, the key's name."""
     status: Status
     reason: str | None = None
-    """Why it is not `ok`, or how it came to be."""
+    """Why the status is not `ok`, or a remark on it."""
     hash: str | None = None
-    """The key's hash; None where a create made none that is known."""
+    """The key's hash; None if a create made no key, or its hash is unknown."""
     key: APIKey | None = None
-    """The record afterwards; in a dry run, as it is."""
+    """The record after the change; in a dry run, the current one."""
     sink: str | None = None
-    """Where a new plaintext went."""
+    """Where a new plaintext was delivered."""
     widens: tuple[str, ...] = ()
-    """In a dry run, what the key may do afterwards and may not do now."""
+    """In a dry run, what the change would allow the key that it may not do now."""
     error: OpenRouterError | None = None
 
 
 ChangeProgress: TypeAlias = Callable[[Outcome, int, int], object]
-"""Told each outcome as it comes, how many there are by now, and how many there will be.
+"""Called with each outcome as it arrives, the number of outcomes so far, and their total.
 
-It may be an async function, which is awaited."""
+An async function is awaited."""
 
 
 @attrs.frozen(kw_only=True)
 class Item:
-    """One thing to do, checked."""
+    """One checked item of a bulk run."""
 
     index: int
     action: Action
     subject: str
-    given: Any = attrs.field(repr=False)
-    """The operation's parameters."""
+    params: Any = attrs.field(repr=False)
+    """The operation's params."""
     id: str
-    """The same for the same change in another run, so that a file of outcomes can tell."""
-    twin_of: int | None = None
-    """The place of an earlier item that says the same."""
+    """Identifies the same change in another run, by way of the outcomes file."""
+    duplicate_of: int | None = None
+    """Index of an earlier, identical item."""
 
-    def came_to(self, status: Status, **facts: Any) -> Outcome:
-        """Make the item's outcome."""
+    def outcome(self, status: Status, **facts: Any) -> Outcome:
+        """Build the item's outcome."""
         known: dict[str, Any] = {} if self.action is Action.CREATE else {"hash": self.subject}
         return Outcome(
             index=self.index,

@@ -1,4 +1,4 @@
-"""What a change lets a key do that it may not do now. Pure."""
+"""Determine what a change would allow a key that it may not do now. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _DAYS: Final[Mapping[str | None, float]] = {
 
 
 def widened_by(key: APIKey, change: UpdateKeys) -> tuple[str, ...]:
-    """Name each privilege that the change widens: enabling, limit, reset, BYOK.
+    """Return a phrase for each privilege that the change widens: enabling, limit, reset, BYOK.
 
-    Every change of the reset counts: a longer window allows more at once, a shorter one more
-    often.
+    Every change of the reset counts: a longer window allows more at once, a shorter one allows it
+    more often.
     """
     found = [
         _enabled(key, change.disabled),
@@ -38,7 +38,8 @@ def _enabled(key: APIKey, disabled: Any) -> str | None:
 
 
 def _is_false(flag: Any) -> bool:
-    return flag is not OMITTED and flag is not None and not flag  # NumPy has a bool of its own
+    # Not `is False`, since NumPy has its own bool.
+    return flag is not OMITTED and flag is not None and not flag
 
 
 def _limit(key: APIKey, limit: Any) -> str | None:
@@ -46,7 +47,7 @@ def _limit(key: APIKey, limit: Any) -> str | None:
         return None
     if limit is None:
         return f"removes the limit of {key.limit:g} USD"
-    new = _checks.usd("limit", limit)  # as it goes out
+    new = _checks.usd("limit", limit)  # compare what will be sent
     if not _money.is_more(new, key.limit):
         return None
     return f"raises the limit from {key.limit:g} to {new:g} USD"
@@ -64,5 +65,5 @@ def _reset(key: APIKey, reset: Any) -> str | None:
 
 def _byok(key: APIKey, include: Any) -> str | None:
     if key.include_byok_in_limit and _is_false(include):
-        return "usage of own provider keys counts toward the limit no more"
+        return "usage of own provider keys no longer counts toward the limit"
     return None

@@ -286,7 +286,7 @@ def test_bulk_delete_is_gone_on_with(box: Sandbox, keys: Keys, tmp_path: Path) -
         ("name,limit\na\n", "line 2: more or fewer cells"),
         ('{"name": "a"}\nx\n', "line 2: not a JSON object"),
         ('name\n"a', "not CSV"),
-        ("limit\n5\n", "[0].name must be given"),
+        ("limit\n5\n", "[0].name is required"),
         ("name,limit\na,-1\n", "[0]: limit must be"),
         ("name,limit_reset\na,hourly\n", "[0]: limit_reset must be"),
     ],

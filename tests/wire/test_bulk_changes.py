@@ -89,7 +89,7 @@ async def test_delete_and_disable(box: Sandbox, client: AsyncOpenRouter) -> None
     assert all(outcome.key and outcome.key.disabled for outcome in outcomes)
     outcomes = await client.api_keys.delete_many([*wanted, wanted[0]])
     assert statuses(outcomes) == ["ok"] * ITEMS + ["skipped"]
-    assert outcomes[-1].reason == "the same as [0]"
+    assert outcomes[-1].reason == "duplicate of [0]"
     assert done(box, "delete") == ITEMS
     assert await client.api_keys.delete_many([]) == []
 
