@@ -1,23 +1,23 @@
-"""Audit a whole account: every key of every workspace, and what is the matter with them.
+"""Audit a whole account: check every key of every workspace.
 
 ```python
 report = await client.audit()                       # blocking: report = client.audit()
 report = await client.audit(
     workspaces=["Production"],                      # ids, slugs or names; None: all
     policy="policy.toml",                           # or a Policy; None: the built-in rules
-    concurrency=16, rate=20,                        # requests at once, and a second (extra audit)
-    registry="hashes.txt",                          # hashes that should be there
-    progress=print,                                 # told an AuditProgress after every page
+    concurrency=16, rate=20,                        # requests at once; per second (extra audit)
+    registry="hashes.txt",                          # the expected hashes
+    progress=print,                                 # called with an AuditProgress after every page
 )
 report.totals.active, report.by_workspace[id].usage_monthly, report.worst
-for finding in report.findings:                     # the gravest first
+for finding in report.findings:                     # the most severe first
     print(finding.severity, finding.rule, finding.name, finding.sentence)
 report.rows()                                       # flat dicts for any frame library
 report.to_pandas(), report.chart("workspace")       # in a notebook (extra pandas)
 json.dumps(report.to_dict())                        # "schema": 1
 ```
 
-To watch, to stream, or to end early (`report()` works at any time and says `partial`):
+To monitor, stream or end an audit early (`report()` works at any time; see its `partial`):
 
 ```python
 run = AuditRun(client, progress=...)
@@ -32,14 +32,14 @@ async for key in run:
 run.report().totals
 ```
 
-Everything else is pure: `evaluate(keys, policy, now)` gives the findings of any list of keys,
-`Totals.of(keys)` and `Totals.grouped(keys, by)` the sums, `compare(old, new)` what changed between
+Everything else is pure: `evaluate(keys, policy, now)` returns the findings for any list of keys,
+`Totals.of(keys)` and `Totals.grouped(keys, by)` the sums, `compare(old, new)` the changes between
 two reports (`AuditReport.load(path)` reads a saved one).
 
-A `Policy` holds the rules: frozen attrs classes with their thresholds and a severity. A TOML file
-changes them (`[rules.idle]`, `days = 60`, `severity = "critical"`, `enabled = false`); `rule` makes
-one of a generator function. The rules, and what the walk itself finds, by identifier:
-`RULES` and `NOTICES`.
+A `Policy` holds the rules: frozen attrs classes with thresholds and a severity. A TOML file
+configures them (`[rules.idle]`, `days = 60`, `severity = "critical"`, `enabled = false`); `rule`
+turns a generator function into one. `RULES` has the built-in rules by identifier, `NOTICES` what
+the walk itself can find.
 """
 
 from openrouter_async.audit._audit_run import AuditProgress, AuditRun, Progress

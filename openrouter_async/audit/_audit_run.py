@@ -1,4 +1,4 @@
-"""How far an audit is, for those who wait."""
+"""Run an audit, with progress while it runs."""
 
 from __future__ import annotations
 
@@ -49,38 +49,38 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class AuditProgress:
-    """How far an audit is."""
+    """Progress of an audit."""
 
     keys: int
     pages: int
-    """Pages of keys that were read."""
+    """Pages of keys read so far."""
     requests: int
     findings: int
-    """Findings so far, without those of rules that need the whole list."""
+    """Findings so far, excluding rules that need the whole list."""
     workspaces_done: int
     workspaces: int
     seconds: float
     waiting: Waiting | None = None
-    """Why the audit slows down just now: the service's rate limit; None: it does not."""
+    """The wait for the service's rate limit that is slowing the audit down; None: no wait."""
 
 
 Progress: TypeAlias = Callable[[AuditProgress], object]
-"""What `progress` may be. An async function is awaited; what it raises is only logged."""
+"""The type of `progress`. An async function is awaited; its exceptions are only logged."""
 
 
 class AuditRun(Walk[APIKey]):
-    """An audit that can be watched, streamed and ended early; `client.audit()` is its short form.
+    """An audit that can be monitored, streamed and ended early; its short form is `client.audit()`.
 
     ```python
     run = AuditRun(client)
     report = await run.finish()          # walk to the end
-    run.report()                         # at any time, also after Ctrl-C: `partial` says so
+    run.report()                         # at any time, even after Ctrl-C; see its `partial`
 
-    async for key in AuditRun(client, keep=False): ...   # as they come, at constant memory
+    async for key in AuditRun(client, keep=False): ...   # streamed, with constant memory
     ```
 
-    Keys come as they arrive, those of different workspaces in no order. When the loop is left
-    early, call `aclose()`.
+    Keys are yielded as they arrive; workspaces are interleaved in no particular order. After
+    leaving the loop early, call `aclose()`.
     """
 
     def __init__(
@@ -98,24 +98,24 @@ class AuditRun(Walk[APIKey]):
         keep: bool = True,
         **options: Unpack[CallOptions],
     ) -> None:
-        """Check everything and read the files; nothing is sent yet.
+        """Check all arguments and read the files; no request is sent yet.
 
-        All but the first and `keep` are explained at `client.audit`.
+        See `client.audit` for details of all but `caller` and `keep`.
 
         Args:
             caller: An `AsyncOpenRouter`.
-            workspaces: Ids, slugs or names. None: all.
+            workspaces: IDs, slugs or names. None: all.
             policy: A `Policy`, or the path of a TOML file.
-            concurrency: Requests at once.
-            rate: Requests a second, retries included.
+            concurrency: Maximum number of concurrent requests.
+            rate: Maximum number of requests per second, retries included.
             max_wait: Seconds that each request may wait for the service's rate limit.
-            registry: Hashes that should be there, or a file of them.
-            progress: Told after every page; an async function is awaited.
-            now: What rules go by. None: the present.
-            keep: False: neither keys nor their findings are kept, only counts and totals; rules
-                that need the whole list do not run, and a key that is moved to another workspace
-                meanwhile may come twice.
-            **options: They apply to each request.
+            registry: The expected hashes, or a file of them.
+            progress: Called after every page; an async function is awaited.
+            now: The time that rules use. None: the present.
+            keep: False: keep neither keys nor their findings, only counts and totals; rules that
+                need the whole list do not run, and a key that is moved to another workspace during
+                the audit may be yielded twice.
+            **options: Apply to each request.
 
         Raises:
             ConfigurationError: A value is out of range, or a file cannot be used.
@@ -138,34 +138,34 @@ class AuditRun(Walk[APIKey]):
             concurrency=concurrency,
             rate=rate,
             max_wait=max_wait,
-            on_wait=_observer_of(self),
+            on_wait=_wait_observer(self),
         )
         self._progress = progress
         self._options = options
         self._keep = keep
         self._ledger = Ledger(self.policy, self.now, keep=keep)
-        self._crossing = WorkspaceWalks(self._throttle, options)
-        self._asking: asyncio.Task[str | None] | None = None
+        self._walks = WorkspaceWalks(self._throttle, options)
+        self._label_request: asyncio.Task[str | None] | None = None
         self._label: str | None = None
         self._scope = "all" if self._wanted is None else "chosen"
         self._finished: tuple[datetime, float] | None = None
-        """When the audit came to its end, and how many seconds it took; None: not yet."""
+        """When the audit ended, and its duration in seconds; None: it has not ended."""
 
     async def finish(self) -> AuditReport:
-        """Walk to the end and give the report."""
+        """Walk to the end and return the report."""
         while not self.ended:
             await self.next_page()
         return self.report()
 
     async def _read_page(self) -> list[APIKey]:
-        """Wait for more keys, of any workspace, and return those that are new."""
+        """Wait for more keys of any workspace and return the new ones."""
         try:
-            if self._asking is None:
+            if self._label_request is None:
                 await self._begin()
-            pages = await self._crossing.pages()
-            new = [key for branch, keys in pages for key in self._take(branch, keys)]
-            if self._crossing.done:
-                await self._end()
+            pages = await self._walks.pages()
+            new = [key for branch, keys in pages for key in self._take_page(branch, keys)]
+            if self._walks.done:
+                await self._finish_walks()
         except BaseException:
             await self._release()
             raise
@@ -173,23 +173,23 @@ class AuditRun(Walk[APIKey]):
         return new
 
     async def aclose(self) -> None:
-        """End the audit; nothing more is fetched, and `report()` says that it is partial."""
+        """End the audit; nothing more is fetched, and the report is `partial`."""
         await super().aclose()
 
     async def _release(self) -> None:
         self._closed = True
-        await self._crossing.close()
-        if self._asking is not None:
-            await cancel([self._asking])
+        await self._walks.close()
+        if self._label_request is not None:
+            await cancel([self._label_request])
 
     @property
     def workspaces(self) -> Mapping[str, str]:
-        """The names of all workspaces by id; empty before the first page and where hidden."""
+        """The names of all workspaces by ID; empty before the first page, or if they are hidden."""
         return self._ledger.names
 
     def report(self) -> AuditReport:
-        """Return what is known by now; `partial` unless the audit has come to its end."""
-        branches, ledger = self._crossing.branches, self._ledger
+        """Return the report so far; it is `partial` unless the audit has ended."""
+        branches, ledger = self._walks.branches, self._ledger
         keys = [key for branch in branches for key in branch.keys]
         finished, seconds = self._finished or self._time()
         complete = (
@@ -197,18 +197,19 @@ class AuditRun(Walk[APIKey]):
             and self._scope != "default"
             and all(branch.walk.complete and not branch.foreign for branch in branches)
         )
-        verdict = ledger.verdict(keys, complete=complete)
+        result = ledger.summarize(keys, complete=complete)
         audited = {branch.id for branch in branches}
         return AuditReport(
             keys=keys,
-            findings=verdict.findings,
-            counts=verdict.counts,
-            severities=verdict.severities,
+            findings=result.findings,
+            counts=result.counts,
+            severities=result.severities,
             totals=Totals.merged(ledger.by_workspace.values(), self.now),
-            by_workspace={space: copy(totals) for space, totals in ledger.by_workspace.items()},
+            # Copies, since the ledger goes on counting.
+            by_workspace={id_: copy(totals) for id_, totals in ledger.by_workspace.items()},
             by_creator={creator: copy(totals) for creator, totals in ledger.by_creator.items()},
             scope=self._scope,
-            workspaces={space: name for space, name in ledger.names.items() if space in audited},
+            workspaces={id_: name for id_, name in ledger.names.items() if id_ in audited},
             now=self.now,
             started=self.started,
             finished=finished,
@@ -224,16 +225,17 @@ class AuditRun(Walk[APIKey]):
                 for branch in branches
                 if branch.failure
             ],
-            skipped=verdict.skipped,
+            skipped=result.skipped,
         )
 
     # Workspaces
 
     async def _begin(self) -> None:
-        """Find out which workspaces there are, and set the walks up."""
-        self._asking = asyncio.create_task(_label(self._throttle, self._options))
+        """List the workspaces and set up their walks."""
+        self._label_request = asyncio.create_task(_label(self._throttle, self._options))
         if self._wanted is None:
-            self._crossing.add(None)  # it needs no id, and most accounts have no other workspace
+            # Start with the default workspace, which needs no ID and is the only one most have.
+            self._walks.add(None)
         found, why = await find_workspaces(self._throttle, self._options)
         self._ledger.names = {workspace.id: workspace.name for workspace in found}
         if not found and self._wanted is None:
@@ -243,20 +245,24 @@ class AuditRun(Walk[APIKey]):
             )
             return
         ids = chosen(self._wanted, found) if found else self._wanted or []
-        home = await self._crossing.find_home() if self._wanted is None else None
+        home = await self._walks.find_home() if self._wanted is None else None
         for workspace_id in ids:
             self._ledger.by_workspace[workspace_id] = Totals(now=self.now)
             if workspace_id != home:
-                self._crossing.add(workspace_id)
+                self._walks.add(workspace_id)
 
     # Pages
 
-    def _take(self, branch: Branch, keys: list[APIKey]) -> list[APIKey]:
-        """Take in what one workspace has brought, and give what is new."""
+    def _take_page(self, branch: Branch, keys: list[APIKey]) -> list[APIKey]:
+        """Record a page of one workspace and return its new keys."""
         if branch.failure is not None:
             sentence = f"The workspace could not be read to its end: {branch.failure.message}."
             self._ledger.notice(FAILED_WORKSPACE, sentence, workspace_id=branch.id)
-        new = [key for key in (_at_home(key, branch) for key in keys) if self._is_new(key, branch)]
+        new = [
+            key
+            for key in (_with_workspace(key, branch) for key in keys)
+            if self._is_new(key, branch)
+        ]
         if self._keep:
             branch.keys += new
         for problem in branch.walk.problems[branch.told :]:
@@ -266,21 +272,21 @@ class AuditRun(Walk[APIKey]):
         return new
 
     def _is_new(self, key: APIKey, branch: Branch) -> bool:
-        """Count the key, unless it came before or its own workspace's walk will bring it."""
+        """Count the key unless it was seen before or its own workspace's walk will yield it."""
         if branch.id is not None and key.workspace_id != branch.id:
             branch.foreign += 1
             if key.workspace_id in self._ledger.names:
                 return False
         return self._ledger.add(key)
 
-    async def _end(self) -> None:
-        """Describe what is wrong with the walks; raises if they brought nothing but errors."""
-        branches = self._crossing.branches
+    async def _finish_walks(self) -> None:
+        """Add notices about incomplete walks; raise the first error if no page was read at all."""
+        branches = self._walks.branches
         failures = [branch.failure for branch in branches if branch.failure]
         if failures and len(failures) == len(branches) and not any(b.walk.pages for b in branches):
             raise failures[0]
-        if self._asking is not None:
-            self._label = await self._asking
+        if self._label_request is not None:
+            self._label = await self._label_request
         for branch in branches:
             if branch.foreign:
                 self._ledger.notice(
@@ -299,10 +305,10 @@ class AuditRun(Walk[APIKey]):
         return datetime.now(UTC), time.monotonic() - self._began
 
     async def tell(self, waiting: Waiting | None = None) -> None:
-        """Tell the caller's observer how far the audit is."""
+        """Call the caller's `progress`."""
         if self._progress is None:
             return
-        branches = self._crossing.branches
+        branches = self._walks.branches
         progress = AuditProgress(
             keys=self._ledger.keys,
             pages=sum(branch.walk.pages for branch in branches),
@@ -316,8 +322,8 @@ class AuditRun(Walk[APIKey]):
         await notify("progress", self._progress, progress)
 
 
-def _observer_of(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
-    """Return what tells the run's progress; it does not keep a forgotten run alive."""
+def _wait_observer(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
+    """Return a function that reports a wait as the run's progress; it holds the run weakly."""
     reference = weakref.ref(run)
 
     async def tell(waiting: Waiting) -> None:
@@ -329,15 +335,15 @@ def _observer_of(run: AuditRun) -> Callable[[Waiting], Awaitable[None]]:
 
 
 async def _label(caller: Caller, options: CallOptions) -> str | None:
-    """Ask for the management key's own label; None where the service does not say."""
+    """Return the management key's own label; None if the request fails."""
     try:
         return (await caller.call(CURRENT, NoParams(), options)).data.label
     except OpenRouterError:
         return None
 
 
-def _at_home(key: APIKey, branch: Branch) -> APIKey:
-    """Return the key with its workspace, which older answers leave out."""
+def _with_workspace(key: APIKey, branch: Branch) -> APIKey:
+    """Return the key with its workspace, which older responses omit."""
     if key.workspace_id is None and branch.id is not None:
         return attrs.evolve(key, workspace_id=branch.id)
     return key

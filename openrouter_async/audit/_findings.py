@@ -1,4 +1,4 @@
-"""What an audit says: remarks by rules, and the findings that they become."""
+"""Remarks made by rules, and the findings that they become."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
 
 Figure: TypeAlias = str | float | bool | None
-"""A value that a finding rests on: USD, days, percent, a name or an ISO 8601 instant."""
+"""A value that a finding is based on: USD, days, percent, a name or an ISO 8601 time."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """Severity of a finding."""
 
     INFO = "info"
     """Good to know."""
     WARNING = "warning"
-    """Somebody should look at it."""
+    """Worth a look."""
     CRITICAL = "critical"
-    """Somebody should act."""
+    """Needs action."""
 
     @property
     def rank(self) -> int:
-        """0 for `info`, 1 for `warning`, 2 for `critical`: what to compare and sort by."""
+        """0 for `info`, 1 for `warning`, 2 for `critical`; for comparing and sorting."""
         return _RANKS[self]
 
 
@@ -37,7 +37,7 @@ _RANKS: Final = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 def severity_of(word: object) -> Severity:
-    """Read a severity; raises `ConfigurationError`."""
+    """Parse a severity; raises `ConfigurationError`."""
     if isinstance(word, Severity):
         return word
     if isinstance(word, str) and word in _RANKS:
@@ -47,51 +47,51 @@ def severity_of(word: object) -> Severity:
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """One thing that a rule, or the walk itself, has found."""
+    """A problem or a fact that a rule, or the walk itself, has found."""
 
     rule: str
     """The rule's identifier, such as `no-limit`."""
     severity: Severity = attrs.field(converter=severity_of)
     sentence: str
-    """What is the matter; it does not name the key."""
+    """Describes the finding without naming the key."""
     hash: str | None = None
-    """The key's hash; None: it is about no single key."""
+    """The key's hash; None: the finding is not about a single key."""
     name: str | None = None
-    """The key's name; None where the key could not be read."""
+    """The key's name; None if the key could not be read."""
     workspace_id: str | None = None
     workspace: str | None = None
-    """The workspace's name; None where it is not known."""
+    """The workspace's name; None if it is unknown."""
     figures: Mapping[str, Figure] = attrs.field(factory=dict[str, Figure])
-    """The values that the sentence rests on."""
+    """The values that the sentence is based on."""
 
 
 @attrs.frozen
 class Remark:
-    """What a rule says of a key; rule, severity and key are added to make a `Finding`."""
+    """A rule's remark about a key, which becomes a `Finding` with the rule, severity and key."""
 
     sentence: str
     figures: Mapping[str, Figure] = attrs.field(factory=dict[str, Figure])
     severity: Severity | None = attrs.field(default=None, kw_only=True)
-    """None: the rule's."""
+    """None: the rule's severity."""
     hash: str | None = attrs.field(default=None, kw_only=True)
-    """For rules that see all keys: which key it is about; None: none of those that are there."""
+    """For rules that see all keys: the hash of the key in question; None: no single key."""
 
 
 class KeyRule(Protocol):
-    """A rule that looks at one key; it runs while keys stream."""
+    """A rule that checks one key at a time; it runs while keys are streamed."""
 
     @property
     def id(self) -> str:
-        """What policies and findings call it, in kebab-case."""
+        """The identifier in policies and findings, in kebab-case."""
         ...
 
     @property
     def severity(self) -> Severity:
-        """What its findings have unless a remark says otherwise."""
+        """The severity of its findings, unless a remark has its own."""
         ...
 
     def check(self, key: APIKey, now: datetime, /) -> Iterable[Remark]:
-        """Describe what is the matter with the key as of `now` (aware)."""
+        """Yield remarks about the key as of `now` (aware)."""
         ...
 
 
@@ -100,21 +100,21 @@ class ListRule(Protocol):
 
     @property
     def id(self) -> str:
-        """What policies and findings call it, in kebab-case."""
+        """The identifier in policies and findings, in kebab-case."""
         ...
 
     @property
     def severity(self) -> Severity:
-        """What its findings have unless a remark says otherwise."""
+        """The severity of its findings, unless a remark has its own."""
         ...
 
     @property
     def needs_all(self) -> bool:
-        """True."""
+        """True, which marks the rule as needing the whole list."""
         ...
 
     def check_all(self, keys: Sequence[APIKey], now: datetime, /) -> Iterable[Remark]:
-        """Describe what is the matter with the keys as of `now` (aware)."""
+        """Yield remarks about the keys as of `now` (aware)."""
         ...
 
 
@@ -126,21 +126,21 @@ _DAY: Final = timedelta(days=1)
 
 
 def is_usable(key: APIKey, now: datetime) -> bool:
-    """Return whether somebody could use the key, once its window has money again."""
+    """Return whether the key is usable; an exhausted key is, from its next reset on."""
     return not (key.disabled or key.is_expired(now))
 
 
 def days_between(earlier: datetime, later: datetime) -> float:
-    """Return the days from one instant to another."""
+    """Return the number of days from one time to another."""
     return (later - earlier) / _DAY
 
 
 def days(count: float) -> str:
-    """Write a number of days for people."""
+    """Format a number of days."""
     whole = round(count)
     return f"{whole} day" if whole == 1 else f"{whole} days"
 
 
 def money(usd: float) -> str:
-    """Write an amount for people."""
+    """Format an amount in USD."""
     return f"${_money.written(usd)}" if abs(usd) >= 0.01 or not usd else f"${usd:.2g}"

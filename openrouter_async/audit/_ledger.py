@@ -1,4 +1,4 @@
-"""What an audit counts while keys arrive: totals, duplicates, findings."""
+"""Count totals, duplicates and findings while an audit receives keys."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def _present() -> datetime:
 class Totals:
     """Counts and sums of keys as of `now`; amounts are USD.
 
-    Disabled, expired and exhausted are three things: a key may be counted in each of them.
+    Disabled, expired and exhausted are independent: a key may be counted in each of them.
     """
 
     now: datetime = attrs.field(factory=_present)
-    """What `active` and `expired` are told by; aware."""
+    """The time that decides about `active` and `expired`; aware."""
     keys: int = 0
     active: int = 0
     """Neither disabled, nor expired, nor exhausted."""
     disabled: int = 0
     expired: int = 0
     exhausted: int = 0
-    """Of their limit nothing is left, or less."""
+    """With nothing left of their limit."""
     overspent: int = 0
-    """More is spent than their limit allows; these are exhausted too."""
+    """With more spent than their limit allows; these are exhausted too."""
     unlimited: int = 0
     """Without a limit."""
     limit: float = 0.0
     """Sum of the limits, whatever their windows."""
     limit_remaining: float = 0.0
-    """Sum of what is left of the limits; what is overspent counts against it."""
+    """Sum of what is left of the limits, less what is overspent."""
     spent_in_window: float = 0.0
-    """Sum of what is spent of the limits."""
+    """Sum of what has been spent of the limits in their current windows."""
     usage: float = 0.0
-    """USD since the keys exist."""
+    """USD spent since the keys were created."""
     usage_daily: float = 0.0
     usage_weekly: float = 0.0
     usage_monthly: float = 0.0
@@ -89,7 +89,7 @@ class Totals:
     def grouped(
         cls, keys: Iterable[APIKey], by: Callable[[APIKey], G], now: datetime | None = None
     ) -> dict[G, Self]:
-        """Sum up keys by what `by` says of each, in the order of first appearance."""
+        """Sum up keys grouped by what `by` returns for each, in order of first appearance."""
         now = now or _present()
         groups: dict[G, Self] = {}
         for key in keys:
@@ -127,8 +127,8 @@ _AMOUNTS: Final = ("limit", "limit_remaining", "spent_in_window", *_USAGES)
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
-    """The findings of a ledger at one moment."""
+class Findings:
+    """The findings of a ledger at one time."""
 
     findings: Sequence[Finding]
     counts: Mapping[str, int]
@@ -137,15 +137,15 @@ class Verdict:
 
 
 class Ledger:
-    """Takes keys one by one; its memory is constant when it does not keep them."""
+    """The totals and findings of the keys added so far; memory is constant if `keep` is false."""
 
     def __init__(self, policy: Policy, now: datetime, *, keep: bool) -> None:
         self.names: dict[str, str] = {}
-        """Names of workspaces by id."""
+        """Names of workspaces by ID."""
         self.keys = 0
-        """How many keys were taken."""
+        """Number of keys added."""
         self.findings = 0
-        """How many findings there are, without those of rules that need the whole list."""
+        """Number of findings, excluding rules that need the whole list."""
         self.by_workspace: dict[str | None, Totals] = {}
         self.by_creator: dict[str | None, Totals] = {}
         self._policy = policy
@@ -157,21 +157,23 @@ class Ledger:
         self._counts: Counter[tuple[str, Severity]] = Counter()
 
     def add(self, key: APIKey) -> bool:
-        """Take a key; False for one that was taken before (if keys are kept)."""
+        """Add a key; return False if it was added before (detected only if keys are kept)."""
         if self._keep:
             if key.hash in self._hashes:
                 return False
             self._hashes.add(key.hash)
         self.keys += 1
-        home, creator = key.workspace_id, key.creator_user_id
-        if home not in self.by_workspace:
-            self.by_workspace[home] = Totals(now=self._now)
+        workspace_id, creator = key.workspace_id, key.creator_user_id
+        if workspace_id not in self.by_workspace:
+            self.by_workspace[workspace_id] = Totals(now=self._now)
         if creator not in self.by_creator:
             self.by_creator[creator] = Totals(now=self._now)
-        self.by_workspace[home].add(key)
+        self.by_workspace[workspace_id].add(key)
         self.by_creator[creator].add(key)
-        for finding in self._policy.check(key, self._now, workspace=self.names.get(home or "")):
-            self._note(finding)
+        for finding in self._policy.check(
+            key, self._now, workspace=self.names.get(workspace_id or "")
+        ):
+            self._record(finding)
         return True
 
     def notice(
@@ -183,12 +185,12 @@ class Ledger:
         hash: str | None = None,
         **figures: Figure,
     ) -> None:
-        """Add what the walk itself has found, unless the policy switched that off."""
+        """Add a finding of the walk itself, unless the policy has switched it off."""
         if hash is not None:
             self._unreadable.add(hash)
         notice = self._policy.notice(name)
         if notice is not None:
-            self._note(
+            self._record(
                 Finding(
                     rule=name,
                     severity=notice.severity,
@@ -200,14 +202,15 @@ class Ledger:
                 )
             )
 
-    def verdict(self, keys: Sequence[APIKey], *, complete: bool) -> Verdict:
-        """Return all findings, with those of rules that need the whole list where they can run."""
+    def summarize(self, keys: Sequence[APIKey], *, complete: bool) -> Findings:
+        """Return all findings, running the rules that need the whole list where possible."""
         runnable, skipped = self._runnable(complete=complete)
         late = [
             finding
             for finding in attrs.evolve(self._policy, rules=runnable).check_all(
                 keys, self._now, workspaces=self.names
             )
+            # A key that could not be read is there, so it is not missing from the account.
             if finding.hash not in self._unreadable
         ]
         counts = self._counts + Counter((each.rule, each.severity) for each in late)
@@ -216,7 +219,7 @@ class Ledger:
         for (rule_id, severity), count in counts.items():
             by_rule[rule_id] += count
             by_level[severity] += count
-        return Verdict(
+        return Findings(
             findings=by_severity([*self._found, *late], self._policy),
             counts=dict(by_rule.most_common()),
             severities={severity: by_level[severity] for severity in reversed(Severity)},
@@ -224,10 +227,11 @@ class Ledger:
         )
 
     def _runnable(self, *, complete: bool) -> tuple[tuple[Rule, ...], list[str]]:
-        """Tell the rules that can see all keys from those that cannot, though they should."""
+        """Return the list rules that can run, and the identifiers of those that cannot."""
         runnable: list[Rule] = []
         skipped: list[str] = []
         for rule in self._policy.list_rules:
+            # In an incomplete list, a key that was not read would count as missing.
             if isinstance(rule, MissingFromAccount) and (rule.registry is None or not complete):
                 skipped += [] if rule.registry is None else [rule.id]
             elif self._keep:
@@ -236,7 +240,7 @@ class Ledger:
                 skipped.append(rule.id)
         return tuple(runnable), skipped
 
-    def _note(self, finding: Finding) -> None:
+    def _record(self, finding: Finding) -> None:
         self.findings += 1
         self._counts[finding.rule, finding.severity] += 1
         if self._keep or finding.hash is None:

@@ -1,4 +1,4 @@
-"""Rules that compare a key with others: by its name, or with a registry of hashes."""
+"""Rules that compare keys with each other by name, or with a registry of hashes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openrouter_async.models import APIKey
 
 @attrs.frozen(kw_only=True)
 class DuplicateName:
-    """Several keys have one name, so that nobody can tell which is which."""
+    """Several keys have the same name, so they cannot be told apart by it."""
 
     id: str = attrs.field(default="duplicate-name", init=False)
     needs_all: bool = attrs.field(default=True, init=False)
@@ -23,7 +23,7 @@ class DuplicateName:
     within: str = choice("account", "workspace")
 
     def check_all(self, keys: Sequence[APIKey], _now: datetime) -> Iterator[Remark]:
-        """Look at all keys."""
+        """Check all keys."""
         counts = Counter(map(self._place, keys))
         for key in keys:
             others = counts[self._place(key)] - 1
@@ -37,31 +37,31 @@ class DuplicateName:
 
 @attrs.frozen(kw_only=True)
 class NotInRegistry:
-    """The account has a key that the registry of hashes does not know."""
+    """The account has a key whose hash is not in the registry."""
 
     id: str = attrs.field(default="registry-unknown", init=False)
     severity: Severity = Severity.WARNING
     registry: frozenset[str] | None = attrs.field(default=None, repr=False)
-    """Hashes; None: there is no registry, and nothing to say."""
+    """Hashes; None: there is no registry, and the rule finds nothing."""
 
     def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if self.registry is not None and key.hash not in self.registry:
             yield Remark("It is not in the registry.")
 
 
 @attrs.frozen(kw_only=True)
 class MissingFromAccount:
-    """The registry knows a hash that no audited key has."""
+    """The registry has a hash that no audited key has."""
 
     id: str = attrs.field(default="registry-missing", init=False)
     needs_all: bool = attrs.field(default=True, init=False)
     severity: Severity = Severity.CRITICAL
     registry: frozenset[str] | None = attrs.field(default=None, repr=False)
-    """Hashes; None: there is no registry, and nothing to say."""
+    """Hashes; None: there is no registry, and the rule finds nothing."""
 
     def check_all(self, keys: Sequence[APIKey], _now: datetime) -> Iterator[Remark]:
-        """Look at all keys."""
+        """Check all keys."""
         there = {key.hash for key in keys}
         for hash in sorted((self.registry or frozenset()) - there):
             yield Remark("It is in the registry, but not among the audited keys.", hash=hash)

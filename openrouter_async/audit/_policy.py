@@ -1,4 +1,4 @@
-"""Which rules an audit runs, with which thresholds and severities, and the notices beside them."""
+"""The rules that an audit runs, their thresholds and severities, notices, and the registry."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from openrouter_async.models import APIKey
 
 @attrs.frozen(kw_only=True)
 class Notice:
-    """Something that the walk itself finds, rather than a rule."""
+    """A kind of finding made by the walk itself rather than by a rule."""
 
     id: str
     severity: Severity = attrs.field(converter=severity_of)
@@ -66,7 +66,7 @@ NOTICES: Final = (
     Notice(
         id=HIDDEN_WORKSPACES,
         severity=Severity.CRITICAL,
-        doc="The service does not tell the workspaces; only the default one was audited.",
+        doc="The service does not list the workspaces; only the default one was audited.",
     ),
     Notice(
         id=FAILED_WORKSPACE,
@@ -76,7 +76,7 @@ NOTICES: Final = (
     Notice(
         id=UNREADABLE_KEY,
         severity=Severity.WARNING,
-        doc="A key's record could not be read, so that no rule saw it.",
+        doc="A key's record could not be read, so no rule has checked it.",
     ),
     Notice(
         id=FOREIGN_KEY,
@@ -89,18 +89,18 @@ NOTICES: Final = (
         doc="A workspace's list changed too much to be sure that no key was missed.",
     ),
 )
-"""What the walk finds by itself; policies set their severities like those of rules."""
+"""The findings of the walk itself; policies set their severities like those of rules."""
 
 
 Registry: TypeAlias = str | os.PathLike[str] | Iterable[str]
-"""A file's path, or the hashes themselves."""
+"""The path of a file with hashes, or the hashes themselves."""
 
 
 def read_registry(registry: Registry) -> frozenset[str]:
-    """Return the hashes; raises `ConfigurationError` that names the line, never what is in it.
+    """Return the hashes; raises `ConfigurationError`, which names the line but not its content.
 
-    A file has a hash a line; what follows a comma or white space, empty lines and lines beginning
-    with `#` are ignored, and so is a heading `hash` in the first line.
+    A file has one hash per line. Anything after a comma or white space, empty lines, lines that
+    begin with `#`, and a heading `hash` in the first line are ignored.
     """
     if isinstance(registry, (str, os.PathLike)):
         return _read_file(Path(registry))
@@ -108,7 +108,7 @@ def read_registry(registry: Registry) -> frozenset[str]:
         raise ConfigurationError("registry must be a file's path or an iterable of hashes")
     hashes = list(cast("Iterable[object]", registry))
     return frozenset(
-        _checked(hash, f"registry[{number}] is no hash") for number, hash in enumerate(hashes)
+        _checked_hash(hash, f"registry[{number}] is no hash") for number, hash in enumerate(hashes)
     )
 
 
@@ -119,18 +119,18 @@ def _read_file(path: Path) -> frozenset[str]:
         problem = error.message
     else:
         return frozenset(
-            _checked(words[0], f"registry {path}: line {number} is no hash")
+            _checked_hash(words[0], f"registry {path}: line {number} is no hash")
             for number, line in enumerate(lines, start=1)
-            if (words := line.replace(",", " ").split()) and not _is_note(words[0], number)
+            if (words := line.replace(",", " ").split()) and not _is_comment(words[0], number)
         )
     raise ConfigurationError(f"registry {path} {problem}")
 
 
-def _is_note(word: str, line: int) -> bool:
+def _is_comment(word: str, line: int) -> bool:
     return word.startswith("#") or (line == 1 and word.strip('"').lower() == "hash")
 
 
-def _checked(hash: object, problem: str) -> str:
+def _checked_hash(hash: object, problem: str) -> str:
     plain = hash.strip('"') if isinstance(hash, str) else hash
     try:
         return _checks.key_hash("registry", plain)
@@ -142,7 +142,7 @@ def _checked(hash: object, problem: str) -> str:
 def rule(
     name: str, *, severity: Severity | str = Severity.WARNING
 ) -> Callable[[Callable[[APIKey, datetime], Iterable[Remark]]], KeyRule]:
-    """Make a rule of a generator function that takes a key and `now`, and yields remarks.
+    """Turn a generator function that takes a key and `now` and yields remarks into a rule.
 
     ```python
     @rule("team-prefix", severity="info")
@@ -167,7 +167,7 @@ def rule(
 
 @attrs.frozen(kw_only=True)
 class FunctionRule:
-    """A rule made of a function by `rule`."""
+    """A rule that `rule` made from a function."""
 
     id: str
     severity: Severity
@@ -175,7 +175,7 @@ class FunctionRule:
     doc: str = ""
 
     def check(self, key: APIKey, now: datetime) -> Iterable[Remark]:
-        """Look at one key."""
+        """Check one key."""
         return self.function(key, now)
 
 
@@ -184,10 +184,10 @@ BUILT_IN: Final[tuple[Rule, ...]] = (
     Disabled(), NeverUsed(), Idle(), Old(), ByokNotCounted(), Spike(), DuplicateName(),
     NotInRegistry(), MissingFromAccount(),
 )  # fmt: skip
-"""Every rule with its defaults, in the order in which findings of one severity are told."""
+"""Every built-in rule with its defaults; findings of the same severity are in this order."""
 
 RULES: Final[Mapping[str, Rule]] = {rule.id: rule for rule in BUILT_IN}
-"""The same by identifier."""
+"""The built-in rules by identifier."""
 
 
 def _needs_all(rule: Rule) -> bool:
@@ -196,25 +196,25 @@ def _needs_all(rule: Rule) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Policy:
-    """The rules to run, configured; a rule that is not in it does not run."""
+    """The rules to run, with their settings; a rule that is not in the policy does not run."""
 
     rules: tuple[Rule, ...] = BUILT_IN
     notices: tuple[Notice, ...] = NOTICES
-    """Severities of what the walk finds by itself."""
+    """The findings of the walk itself, with their severities."""
 
     @cached_property
     def key_rules(self) -> tuple[KeyRule, ...]:
-        """Those of `rules` that look at one key."""
+        """The rules that check one key at a time."""
         return tuple(cast("KeyRule", rule) for rule in self.rules if not _needs_all(rule))
 
     @cached_property
     def list_rules(self) -> tuple[ListRule, ...]:
-        """Those of `rules` that need the whole list."""
+        """The rules that need the whole list."""
         return tuple(cast("ListRule", rule) for rule in self.rules if _needs_all(rule))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, rules: Iterable[Rule] = ()) -> Self:
-        """Read a policy from a TOML file; raises `ConfigurationError` that names what is wrong.
+        """Read a policy from a TOML file; raises `ConfigurationError`.
 
         ```toml
         [rules.idle]
@@ -225,25 +225,25 @@ class Policy:
         enabled = false
         ```
 
-        `rules` are further ones, after the built-in ones; the file may configure them too.
+        `rules` are appended to the built-in ones; the file may configure them too.
         """
         where = Path(path)
         try:
             document = tomllib.loads(read_text(where, most=_LARGEST))
             return cls.from_dict(document, rules=rules)
         except tomllib.TOMLDecodeError as error:
-            problem = f"is no TOML: {error}"
+            problem = f"is not valid TOML: {error}"
         except ConfigurationError as error:
             problem = error.message
         except RecursionError:
             problem = "is nested too deeply"
-        except ValueError:  # the parser lets it through: an integer of more than 4,300 digits
+        except ValueError:  # raised by int() for more than 4,300 digits, and not wrapped by tomllib
             problem = "has a number with too many digits"
         raise ConfigurationError(f"policy {where}: {problem}")
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], *, rules: Iterable[Rule] = ()) -> Self:
-        """Make a policy of what a TOML file says; raises `ConfigurationError`."""
+        """Build a policy from the content of a TOML file; raises `ConfigurationError`."""
         if unknown := document.keys() - {"rules"}:
             raise ConfigurationError(f"unknown table {min(unknown)}: a policy has [rules.NAME]")
         tables: object = document.get("rules", {})
@@ -257,7 +257,7 @@ class Policy:
         return policy
 
     def configured(self, name: str, /, *, enabled: bool = True, **settings: Any) -> Self:
-        """Return a policy in which one rule has other settings, or does not run.
+        """Return a policy in which one rule has other settings, or is switched off.
 
         Raises `ConfigurationError` for an unknown rule or setting, or a value out of range.
         """
@@ -269,19 +269,19 @@ class Policy:
                 changed = [_changed(rule, settings)] if enabled else []
                 return attrs.evolve(
                     self,
-                    rules=_replaced(self.rules, rule, changed),
-                    notices=_replaced(self.notices, rule, changed),
+                    rules=_with_replaced(self.rules, rule, changed),
+                    notices=_with_replaced(self.notices, rule, changed),
                 )
         raise ConfigurationError(
-            f"there is no rule {name!r}{_guess(name, [rule.id for rule in known])}"
+            f"there is no rule {name!r}{_suggestion(name, [rule.id for rule in known])}"
         )
 
     def with_rules(self, *rules: Rule) -> Self:
-        """Return a policy with further rules, after those that it has."""
+        """Return a policy with more rules, appended to the present ones."""
         return attrs.evolve(self, rules=(*self.rules, *rules))
 
     def with_registry(self, hashes: Iterable[str]) -> Self:
-        """Return a policy that compares the account with these hashes."""
+        """Return a policy whose registry rules use these hashes."""
         registry = frozenset(hashes)
         rules = [
             attrs.evolve(rule, registry=registry)
@@ -294,7 +294,7 @@ class Policy:
     def check(
         self, key: APIKey, now: datetime, *, workspace: str | None = None
     ) -> Iterator[Finding]:
-        """Run the rules that look at one key; `now` is aware, `workspace` its workspace's name."""
+        """Run the rules that check one key; `now` is aware, `workspace` its workspace's name."""
         for rule in self.key_rules:
             for remark in rule.check(key, now):
                 yield finding_of(rule, remark, key, workspace)
@@ -302,16 +302,16 @@ class Policy:
     def check_all(
         self, keys: Sequence[APIKey], now: datetime, *, workspaces: Mapping[str, str] | None = None
     ) -> Iterator[Finding]:
-        """Run the rules that need the whole list; `workspaces` are names by id."""
+        """Run the rules that need the whole list; `workspaces` maps IDs to names."""
         by_hash = {key.hash: key for key in keys} if self.list_rules else {}
         for rule in self.list_rules:
             for remark in rule.check_all(keys, now):
                 key = by_hash.get(remark.hash or "")
-                home = key.workspace_id if key else None
-                yield finding_of(rule, remark, key, (workspaces or {}).get(home or ""))
+                workspace_id = key.workspace_id if key else None
+                yield finding_of(rule, remark, key, (workspaces or {}).get(workspace_id or ""))
 
     def notice(self, name: str) -> Notice | None:
-        """Find a notice of the walk; None: it is switched off."""
+        """Return the notice with this identifier; None: it is switched off."""
         return next((notice for notice in self.notices if notice.id == name), None)
 
 
@@ -322,9 +322,9 @@ def evaluate(
     *,
     workspaces: Mapping[str, str] | None = None,
 ) -> list[Finding]:
-    """Run every rule over a list of keys; the gravest findings come first.
+    """Run every rule on a list of keys and return the findings, the most severe first.
 
-    `policy` None: the built-in rules; `now` None: the present; `workspaces` are names by id.
+    `policy` None: the built-in rules; `now` None: the present; `workspaces` maps IDs to names.
     """
     policy, now, keys = policy or Policy(), now or datetime.now(UTC), list(keys)
     names = workspaces or {}
@@ -337,7 +337,7 @@ def evaluate(
 
 
 def by_severity(findings: Iterable[Finding], policy: Policy) -> list[Finding]:
-    """Sort: the gravest first, then as the policy has the rules, then as they come."""
+    """Sort by severity, the most severe first, then by the policy's order of rules; stable."""
     order = {rule.id: number for number, rule in enumerate([*policy.notices, *policy.rules])}
     return sorted(
         findings, key=lambda each: (-each.severity.rank, order.get(each.rule, len(order)))
@@ -345,7 +345,7 @@ def by_severity(findings: Iterable[Finding], policy: Policy) -> list[Finding]:
 
 
 def finding_of(rule: Rule, remark: Remark, key: APIKey | None, workspace: str | None) -> Finding:
-    """Make a finding of a rule's remark."""
+    """Build the finding of a rule's remark."""
     return Finding(
         rule=rule.id,
         severity=remark.severity or rule.severity,
@@ -363,7 +363,7 @@ def _changed(rule: Any, settings: Mapping[str, Any]) -> Any:
     free = ["severity", *_thresholds(rule)]
     for name in settings:
         if name not in free:
-            guess = _guess(name, [*free, "enabled"])
+            guess = _suggestion(name, [*free, "enabled"])
             raise ConfigurationError(f"{rule.id}: there is no setting {name!r}{guess}")
     try:
         if "severity" in settings:
@@ -375,13 +375,13 @@ def _changed(rule: Any, settings: Mapping[str, Any]) -> Any:
         TypeError,
         ValueError,
         OverflowError,
-    ) as error:  # a rule of the user's own checks as it likes
+    ) as error:  # from the validators of a user's own rule
         problem = str(error)
     raise ConfigurationError(problem if problem.startswith(rule.id) else f"{rule.id}: {problem}")
 
 
 def _thresholds(rule: Any) -> list[str]:
-    """Name what a policy may set beside the severity."""
+    """Return the names of the settings that a policy may change, besides the severity."""
     if isinstance(rule, Notice) or not attrs.has(type(rule)):
         return []
     fields: tuple[attrs.Attribute[Any], ...] = attrs.fields(type(rule))
@@ -389,21 +389,21 @@ def _thresholds(rule: Any) -> list[str]:
 
 
 _LARGEST: Final = 2**20
-"""Bytes of a policy."""
+"""Bytes; a larger policy file is refused."""
 _NOT_IN_FILES: Final = {"id", "severity", "registry", "function", "doc"}
 
 
-def _replaced(rules: tuple[Any, ...], old: object, new: list[Any]) -> tuple[Any, ...]:
+def _with_replaced(rules: tuple[Any, ...], old: object, new: list[Any]) -> tuple[Any, ...]:
     return tuple(each for rule in rules for each in (new if rule is old else [rule]))
 
 
-def _guess(word: str, words: Iterable[str]) -> str:
+def _suggestion(word: str, words: Iterable[str]) -> str:
     near = difflib.get_close_matches(word, list(words), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def policy_from(policy: Policy | str | os.PathLike[str] | None) -> Policy:
-    """Return the policy, reading its file where it is one; None: the built-in rules."""
+    """Return the policy, reading it if it is a path; None: the built-in rules."""
     if policy is None:
         return Policy()
     if isinstance(policy, Policy):

@@ -1,4 +1,4 @@
-"""Reading the files that users name: policies, registries and saved reports."""
+"""Read the files that users name: policies, registries and saved reports."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Final
 from openrouter_async.errors import ConfigurationError
 
 LARGEST: Final = 512 * 2**20
-"""Bytes; the report of an account with 100,000 keys has fewer."""
+"""Bytes; the report of an account with 100,000 keys is smaller."""
 
 
 def read_file(path: str | os.PathLike[str], *, most: int = LARGEST) -> bytes:
-    """Return what is in a file, without a byte order mark; raises `ConfigurationError`.
+    """Return the content of a file without a byte order mark; raises `ConfigurationError`.
 
-    `most` bytes are read, so that a device without an end is an error as well.
+    At most `most` bytes are accepted, so an endless device is an error too.
     """
     try:
         with Path(path).open("rb") as file:
             content = file.read(most + 1)
     except OSError as error:
         problem = error.strerror or type(error).__name__
-    except ValueError:  # a NUL, or a character that the system's encoding lacks
+    except ValueError:  # a NUL, or a character that the file system's encoding lacks
         problem = "no file can have that name"
     except MemoryError:
-        problem = "it does not fit into the memory"
+        problem = "it does not fit into memory"
     else:
         if len(content) <= most:
             return content.removeprefix(codecs.BOM_UTF8)
@@ -35,7 +35,7 @@ def read_file(path: str | os.PathLike[str], *, most: int = LARGEST) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], *, most: int = LARGEST) -> str:
-    """Return the text in a UTF-8 file; raises `ConfigurationError`."""
+    """Return the content of a UTF-8 file as text; raises `ConfigurationError`."""
     try:
         return read_file(path, most=most).decode()
     except UnicodeDecodeError:

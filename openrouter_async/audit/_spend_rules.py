@@ -1,6 +1,7 @@
-"""Rules of money. Amounts are USD.
+"""Rules about spending. Amounts are USD.
 
-What they mean: https://openrouter.ai/docs/guides/overview/auth/management-api-keys
+The fields are documented at
+https://openrouter.ai/docs/guides/overview/auth/management-api-keys
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from openrouter_async.models import APIKey
 
 @attrs.frozen(kw_only=True)
 class NoLimit:
-    """The key may spend whatever the account has."""
+    """The key may spend all of the account's credits."""
 
     id: str = attrs.field(default="no-limit", init=False)
     severity: Severity = Severity.WARNING
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.limit is None and is_usable(key, now):
             yield Remark("It has no limit.", {"usage": key.usage})
 
 
 @attrs.frozen(kw_only=True)
 class NearLimit:
-    """Of the limit's window, one of the thresholds is spent; at the whole it is `exhausted`."""
+    """Spending has reached a threshold of the limit; a key at its limit is `exhausted` instead."""
 
     id: str = attrs.field(default="near-limit", init=False)
     severity: Severity = Severity.WARNING
-    """From `warn_from` on; below it findings are `info`."""
+    """Applies from `warn_from`; below that, findings are `info`."""
     thresholds: tuple[float, ...] = percents(50, 75, 90, 100)
     """Percent of the limit."""
     warn_from: float = number(90, most=100)
     """Percent of the limit."""
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         spent, limit = key.spent_in_window, key.limit
         share = _money.share(spent, limit)
         if share is None or spent is None or limit is None:
@@ -66,13 +67,13 @@ class NearLimit:
 
 @attrs.frozen(kw_only=True)
 class Exhausted:
-    """Nothing is left of the limit, so that the key is refused until its window ends."""
+    """Nothing is left of the limit, so the service refuses the key until the limit resets."""
 
     id: str = attrs.field(default="exhausted", init=False)
     severity: Severity = Severity.WARNING
 
     def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.limit is not None and key.is_exhausted:
             until = f"until its {key.limit_reset} reset" if key.limit_reset else "for good"
             yield Remark(
@@ -83,15 +84,15 @@ class Exhausted:
 
 @attrs.frozen(kw_only=True)
 class Overspent:
-    """More was spent in the window than the limit allows."""
+    """More has been spent in the window than the limit allows."""
 
     id: str = attrs.field(default="overspent", init=False)
     severity: Severity = Severity.CRITICAL
     tolerance: float = number(0)
-    """USD above the limit that are no finding."""
+    """USD above the limit that are tolerated."""
 
     def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         spent = key.spent_in_window
         if spent is None or key.limit is None:
             return
@@ -105,13 +106,13 @@ class Overspent:
 
 @attrs.frozen(kw_only=True)
 class ByokNotCounted:
-    """The key's limit does not see what it spends of its owner's provider keys (BYOK)."""
+    """The key's limit does not count its usage of the owner's provider keys (BYOK)."""
 
     id: str = attrs.field(default="byok-not-counted", init=False)
     severity: Severity = Severity.WARNING
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         uncounted = key.limit is not None and not key.include_byok_in_limit
         if uncounted and key.byok_usage > 0 and is_usable(key, now):
             yield Remark(
@@ -122,20 +123,20 @@ class ByokNotCounted:
 
 @attrs.frozen(kw_only=True)
 class Spike:
-    """Today's spending is so many times the daily mean of the week's earlier days.
+    """Today's spending is a multiple of the daily mean of this week's earlier days.
 
-    Weeks begin on Monday (UTC); on a Monday the month's earlier days stand in. Without any earlier
-    day, there is nothing to compare with.
+    Weeks begin on Monday (UTC); on a Monday the month's earlier days are used instead. Without any
+    earlier day there is no finding.
     """
 
     id: str = attrs.field(default="spike", init=False)
     severity: Severity = Severity.WARNING
     factor: float = number(5, least=1)
     least: float = number(10)
-    """USD; a day with less is no finding."""
+    """USD; a day with less is never a finding."""
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         today = _money.total((key.usage_daily, key.byok_usage_daily))
         if _money.is_more(self.least, today):
             return
@@ -153,11 +154,12 @@ class Spike:
         )
 
     def _usual(self, key: APIKey, now: datetime, today: float) -> float | None:
-        """Return the mean of the earlier days, USD a day; None where there are none."""
+        """Return the mean of the earlier days (USD per day); None if there are none."""
         day = now.astimezone(UTC)
         week = _money.total((key.usage_weekly, key.byok_usage_weekly, -today))
         month = _money.total((key.usage_monthly, key.byok_usage_monthly, -today))
         earlier, days = (week, day.weekday()) if day.weekday() else (month, day.day - 1)
-        lived = (day.date() - key.created_at.astimezone(UTC).date()).days
-        days = min(days, lived)
+        # Days before the key existed would lower the mean.
+        age = (day.date() - key.created_at.astimezone(UTC).date()).days
+        days = min(days, age)
         return _money.rounded(max(earlier, 0.0) / days) if days > 0 else None

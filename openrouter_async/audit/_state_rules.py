@@ -1,4 +1,4 @@
-"""Rules of time, state and use. Times are days."""
+"""Rules about expiry, state and use. Times are in days."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from openrouter_async.audit._thresholds import number
 from openrouter_async.models import APIKey
 
 _RECORDED_SINCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""The service does not know of uses before this."""
+"""The service has recorded `last_used_at` only since then."""
 
 
 @attrs.frozen(kw_only=True)
 class NoExpiry:
-    """The key works until somebody ends it."""
+    """The key never expires."""
 
     id: str = attrs.field(default="no-expiry", init=False)
     severity: Severity = Severity.INFO
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.expires_at is None and is_usable(key, now):
             yield Remark("It does not expire.")
 
 
 @attrs.frozen(kw_only=True)
 class ExpiringSoon:
-    """The key ends within so many days."""
+    """The key expires within `days` days."""
 
     id: str = attrs.field(default="expiring-soon", init=False)
     severity: Severity = Severity.WARNING
     days: float = number(7)
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.expires_at is None or not is_usable(key, now):
             return
         left = days_between(now, key.expires_at)
@@ -53,13 +53,13 @@ class ExpiringSoon:
 
 @attrs.frozen(kw_only=True)
 class Expired:
-    """The key ended and is still there."""
+    """The key has expired and has not been deleted."""
 
     id: str = attrs.field(default="expired", init=False)
     severity: Severity = Severity.INFO
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.expires_at is not None and key.is_expired(now):
             ago = days_between(key.expires_at, now)
             figures: dict[str, Figure] = {
@@ -71,27 +71,27 @@ class Expired:
 
 @attrs.frozen(kw_only=True)
 class Disabled:
-    """Somebody disabled the key; a higher limit does not enable it."""
+    """The key has been disabled; raising its limit does not enable it."""
 
     id: str = attrs.field(default="disabled", init=False)
     severity: Severity = Severity.INFO
 
     def check(self, key: APIKey, _now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.disabled:
             yield Remark("It is disabled.")
 
 
 @attrs.frozen(kw_only=True)
 class NeverUsed:
-    """The key exists for so many days and was never used."""
+    """The key is at least `days` days old and has never been used."""
 
     id: str = attrs.field(default="never-used", init=False)
     severity: Severity = Severity.INFO
     days: float = number(7)
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if key.last_used_at is not None or key.usage > 0 or key.byok_usage > 0:
             return
         age = days_between(key.created_at, now)
@@ -102,19 +102,20 @@ class NeverUsed:
 
 @attrs.frozen(kw_only=True)
 class Idle:
-    """The key was used, but not for so many days."""
+    """The key has been used, but not for `days` days."""
 
     id: str = attrs.field(default="idle", init=False)
     severity: Severity = Severity.WARNING
     days: float = number(90)
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         if not is_usable(key, now):
             return
         last = key.last_used_at
         if last is None and (key.usage > 0 or key.byok_usage > 0):
-            last = max(_RECORDED_SINCE, key.created_at)  # before that, nobody knows when
+            # Used before uses were recorded: the latest possible time, so idle for at least this.
+            last = max(_RECORDED_SINCE, key.created_at)
         if last is not None and (idle := days_between(last, now)) >= self.days:
             yield Remark(f"It was not used for {days(idle)}.", {"days": round(idle, 1)})
 
@@ -128,7 +129,7 @@ class Old:
     days: float = number(365)
 
     def check(self, key: APIKey, now: datetime) -> Iterator[Remark]:
-        """Look at one key."""
+        """Check one key."""
         age = days_between(key.created_at, now)
         if age >= self.days and is_usable(key, now):
             figures = {"days": round(age, 1)}

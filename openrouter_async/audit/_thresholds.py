@@ -1,4 +1,4 @@
-"""Fields of the built-in rules, checked; every message names rule and field."""
+"""Validated fields of the built-in rules; every error message names the rule and the field."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Check: TypeAlias = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
 
 def number(default: float, *, least: float = 0.0, most: float = math.inf) -> float:
-    """A finite number from `least` to `most`."""
+    """Build a field for a finite number from `least` to `most`."""
     return attrs.field(default=default, validator=_within(least, most))
 
 
 def percents(*default: float) -> tuple[float, ...]:
-    """Rising percentages above 0, at most 100."""
+    """Build a field for percentages above 0 and at most 100, which are sorted."""
     return attrs.field(default=default, converter=_sorted, validator=_check_percents)
 
 
 def choice(default: str, *others: str) -> str:
-    """One of some words."""
+    """Build a field for one of the words."""
     return attrs.field(default=default, validator=_among((default, *others)))
 
 
