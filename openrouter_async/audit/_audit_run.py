@@ -232,6 +232,7 @@ class AuditRun(Walk[APIKey]):
 
     async def _begin(self) -> None:
         """List the workspaces and set up their walks."""
+        # In parallel, since only the report needs the label.
         self._label_request = asyncio.create_task(_label(self._throttle, self._options))
         if self._wanted is None:
             # Start with the default workspace, which needs no ID and is the only one most have.
@@ -247,7 +248,9 @@ class AuditRun(Walk[APIKey]):
         ids = chosen(self._wanted, found) if found else self._wanted or []
         home = await self._walks.find_home() if self._wanted is None else None
         for workspace_id in ids:
+            # A workspace without keys has its row of zeros, too.
             self._ledger.by_workspace[workspace_id] = Totals(now=self.now)
+            # The default workspace is being read already, without its ID.
             if workspace_id != home:
                 self._walks.add(workspace_id)
 

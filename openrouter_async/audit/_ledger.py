@@ -243,5 +243,6 @@ class Ledger:
     def _record(self, finding: Finding) -> None:
         self.findings += 1
         self._counts[finding.rule, finding.severity] += 1
+        # Without `keep`, findings about keys are only counted, so that memory stays constant.
         if self._keep or finding.hash is None:
             self._found.append(finding)

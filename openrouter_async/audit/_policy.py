@@ -108,7 +108,8 @@ def read_registry(registry: Registry) -> frozenset[str]:
         raise ConfigurationError("registry must be a file's path or an iterable of hashes")
     hashes = list(cast("Iterable[object]", registry))
     return frozenset(
-        _checked_hash(hash, f"registry[{number}] is no hash") for number, hash in enumerate(hashes)
+        _checked_hash(hash, f"registry[{number}] is not a hash")
+        for number, hash in enumerate(hashes)
     )
 
 
@@ -119,7 +120,7 @@ def _read_file(path: Path) -> frozenset[str]:
         problem = error.message
     else:
         return frozenset(
-            _checked_hash(words[0], f"registry {path}: line {number} is no hash")
+            _checked_hash(words[0], f"registry {path}: line {number} is not a hash")
             for number, line in enumerate(lines, start=1)
             if (words := line.replace(",", " ").split()) and not _is_comment(words[0], number)
         )
@@ -131,6 +132,7 @@ def _is_comment(word: str, line: int) -> bool:
 
 
 def _checked_hash(hash: object, problem: str) -> str:
+    # Fields of a CSV file may be quoted.
     plain = hash.strip('"') if isinstance(hash, str) else hash
     try:
         return _checks.key_hash("registry", plain)

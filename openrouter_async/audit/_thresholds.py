@@ -65,6 +65,7 @@ def _sorted(value: object) -> object:
 def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
+    # False for infinity, NaN, and integers too large for a float.
     return abs(value) <= sys.float_info.max
 
 

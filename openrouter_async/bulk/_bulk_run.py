@@ -54,6 +54,7 @@ class BulkRun:
         self._executor = executor
         self._items = list(items)
         self._progress = progress
+        # A dry run changes nothing, so there is nothing that a later run must not repeat.
         self._file = None if executor.dry_run else outcomes_file
         self._outcomes: dict[int, Outcome] = {}
         self._in_flight: dict[int, asyncio.Task[Any] | None] = {}

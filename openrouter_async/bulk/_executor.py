@@ -95,6 +95,7 @@ class Executor:
         if item.action is Action.CREATE:
             made = await self._create(item)
             return item.outcome(Status.OK, hash=made.hash, key=made.data, sink=made.sink)
+        # Before the call, which may be cancelled after the request has been sent.
         self.sent.add(item.index)
         if item.action is Action.DELETE:
             return await self._delete(item, again=again)
@@ -135,6 +136,7 @@ class Executor:
         try:
             response = await self.client.call(DELETE, item.params, self.options)
         except NotFoundResponseError:
+            # A wrong hash is an error, unless an earlier run may have deleted the key.
             if not again:
                 raise
             gone = True

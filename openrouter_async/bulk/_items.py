@@ -100,19 +100,19 @@ def _items(action: Action, params: list[Any]) -> list[Item]:
     first: dict[str, int] = {}
     items: list[Item] = []
     for index, each in enumerate(params):
-        mark = _fingerprint(action, index, each)
-        first.setdefault(mark, index)
-        seen[mark] += 1
+        fingerprint = _fingerprint(action, index, each)
+        first.setdefault(fingerprint, index)
+        seen[fingerprint] += 1
         # Equal creates are wanted, each making a key; any other duplicate would do the same again.
-        repeated = seen[mark] > 1 and action is not Action.CREATE
+        repeated = seen[fingerprint] > 1 and action is not Action.CREATE
         items.append(
             Item(
                 index=index,
                 action=action,
                 subject=each.name if action is Action.CREATE else each.hash,
                 params=each,
-                id=f"{mark}-{seen[mark]}",
-                duplicate_of=first[mark] if repeated else None,
+                id=f"{fingerprint}-{seen[fingerprint]}",
+                duplicate_of=first[fingerprint] if repeated else None,
             )
         )
     return items

@@ -93,6 +93,7 @@ class Record:
         line = (scrub(json.dumps(entry)) + "\n").encode()
         with self._writing:
             data = b"\n" * self._torn + line
+            # Until all of it is written: an error may leave a partial line.
             self._torn = True
             while data:
                 data = data[os.write(self._descriptor, data) :]

@@ -208,6 +208,7 @@ def parse(data: bytes) -> JournalContent:
     """Parse the intact lines of a journal; arbitrary bytes raise no error."""
     lines = [line for line in data.split(b"\n") if line]
     read = [_entry_in(line) for line in lines]
+    # Torn rather than damaged: a single partial line, still followed by reserved newlines.
     return JournalContent(
         entries=[entry for entry in read if entry is not None],
         damaged=None in read or len(data) >= _LARGEST,
@@ -247,6 +248,7 @@ def paths(folder: Path) -> list[Path]:
         names = os.listdir(folder)  # noqa: PTH208  # Path.glob hides what cannot be read
     except FileNotFoundError:
         return []
+    # Names begin with the time of creation.
     return [folder / name for name in sorted(names) if name.endswith(SUFFIX)]
 
 

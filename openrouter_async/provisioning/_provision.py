@@ -80,6 +80,7 @@ def _open(params: CreateKeys, sink: Sink, folder: Path, intent: dict[str, Any]) 
             journal.remove()
             raise
         try:
+            # From here on, an interruption means that a key may exist.
             journal.note("asked")
         except BaseException:
             sink.discard(journal.journal_id)
@@ -134,6 +135,7 @@ class KeyInProgress:
                 await run_to_end(discard, patience=PATIENCE)
             raise
         except OpenRouterError:
+            # Any other error is definite: no key was created.
             await run_to_end(self.abandon, patience=PATIENCE)
             raise
         except BaseException as interruption:
@@ -142,6 +144,7 @@ class KeyInProgress:
                 raise
             interruption.add_note(f"the create is recorded in the journal {self.journal.path}")
             raise
+        # Keep the plaintext even if the record beside it cannot be read.
         record = None if response.problem else response.data
         key = ProvisionedKey(
             name=params.name,

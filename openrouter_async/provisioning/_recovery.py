@@ -133,6 +133,7 @@ async def _judge(
     if now - disabled_at < grace:
         return Outcome.WAITING, f"disabled since {disabled_at:%Y-%m-%d %H:%M} UTC"
     old, new = await _record(client, old_hash, options), await _record(client, item.hash, options)
+    # With a key of another account, the service responds 404 to both.
     if old is None and new is None:
         return Outcome.KEPT, "neither key was found: is this the right account?"
     if old is None:
@@ -204,6 +205,7 @@ async def recover(
     for item in await run_to_end(partial(unfinished, folder_at(journal_dir))):
         if item.state is State.MAYBE:
             candidates = await find_candidates(client, item, within, options)
+            # A key that was rotated twice on one day may have the same name as its successor.
             others = tuple(key for key in candidates if key.hash != item.old_hash)
             found.append(attrs.evolve(item, candidates=others))
         else:

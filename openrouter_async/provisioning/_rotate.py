@@ -128,6 +128,7 @@ async def rotate(
     if earlier is not None and earlier.state is not State.UNSENT:
         return await _continue(context, earlier, chosen)
     if earlier is not None:
+        # It sent no create request, so there is nothing to continue.
         await run_to_end(partial(dismiss, earlier))
     client, options = context.client, context.options
     old = (await client.call(GET, KeyHash(hash=hash), options)).data
@@ -203,6 +204,7 @@ def _refuse_unfit(old: APIKey) -> None:
 async def _refuse_key_in_use(client: Client, old: APIKey, options: CallOptions) -> None:
     """Raise `RotationError` if the client itself uses the key."""
     current = await client.call(CURRENT, NoParams(), options)
+    # The response has no hash, but the label is a part of the key itself.
     if current.data.label == old.label:
         raise RotationError(
             "the key is the one that this client uses", operation=ROTATION, old_hash=old.hash
@@ -249,6 +251,7 @@ async def _guardrails_of(
             if walk.pages:
                 raise
             return {}  # an account without guardrails
+        # Only a complete walk proves that a key has no guardrail.
         if walk.complete:
             return found
     raise PagingError("the guardrail assignments kept changing while they were read")
@@ -332,6 +335,7 @@ async def _replace(
         problem = str(error)
     except OSError as error:
         problem = f"the journal: {reason(error)}"
+    # Outside the `except`, so that no exception is chained.
     raise _stopped(problem, old.hash, key, journal)
 
 
@@ -390,6 +394,7 @@ async def _wait_until_usable(context: RotationContext, secret: Secret) -> GetCur
             return (
                 await context.client.call(CURRENT, NoParams(), context.options, key=secret)
             ).data
+        # The responses to a key that the service does not know yet.
         except (UnauthorizedResponseError, ForbiddenResponseError, NotFoundResponseError):
             left = deadline - clock.time()
             if left <= 0:
@@ -443,6 +448,7 @@ async def roll_back(
         item = item_from(journal)  # it may have changed since it was found without a lock
         if item.old_hash != hash or (item.hash is None and item.state is not State.UNSENT):
             raise _rotation_error(f"the new key's hash is unknown: {item.advice}", item)
+        # Enable before deleting, so that there is a working key if the next request fails.
         old = await _enable(client, hash, item, journal, options)
         if item.hash is not None:
             await delete(client, item.hash, options)

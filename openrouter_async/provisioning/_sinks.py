@@ -113,6 +113,7 @@ class FileSink(Sink):
     def deliver(self, work: str, key: ProvisionedKey) -> None:
         """Replace the reserved file atomically."""
         data = _line(key)
+        # One byte more, so that a longer file with the same beginning differs.
         found = _files.read(self._path, len(data) + 1)
         if found == data:  # an earlier process delivered it and could not record that
             self.discard(work)
@@ -176,6 +177,7 @@ class DotenvSink(Sink):
     def deliver(self, work: str, key: ProvisionedKey) -> None:
         """Replace the file atomically by a copy that has the entry."""
         value = quoted(key.secret.reveal()).encode()
+        # The folder, because the file is replaced and a lock on it would exclude nobody.
         with _files.folder_locked(self._path.parent):
             found = self._read()
             values = values_of(found, self._name)

@@ -199,6 +199,7 @@ def _state(steps: Mapping[str, Entry], content: JournalContent) -> State:
         # Empty or torn: the writer died before the intent was on disk, hence before any request.
         empty = not (content.damaged or steps)
         return State.UNSENT if empty or content.torn else State.DAMAGED
+    # The latest step decides.
     if "disabled" in steps:
         return State.PENDING
     if "delivered" in steps:

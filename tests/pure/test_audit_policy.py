@@ -85,7 +85,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("[rules.near-limit]\nthresholds = [101]", "near-limit: thresholds must be a list of"),
         ("[rules.registry-unknown]\nregistry = 'x'", "there is no setting 'registry'"),
         ("[rules.workspace-failed]\ndays = 1", "there is no setting 'days'"),
-        ("[rules.idle", "is no TOML: "),
+        ("[rules.idle", "is not valid TOML: "),
         (b"\xff\xfe", "is not UTF-8"),
     ],
 )
@@ -209,10 +209,10 @@ def test_a_registry_is_a_list_or_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"{HASH}\nsk-or-v1-{HASH}\n", "line 2 is no hash"),
-        (f"{HASH}\n../x\n", "line 2 is no hash"),
-        ("\n\nabc\n", "line 3 is no hash"),
-        ("abc\nhash\n", "line 1 is no hash"),
+        (f"{HASH}\nsk-or-v1-{HASH}\n", "line 2 is not a hash"),
+        (f"{HASH}\n../x\n", "line 2 is not a hash"),
+        ("\n\nabc\n", "line 3 is not a hash"),
+        ("abc\nhash\n", "line 1 is not a hash"),
         (b"\xff", "is not UTF-8"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_bad_registry_names_the_line(tmp_path: Path, text: str | bytes, messag
 
 def test_a_registry_in_python_names_the_place() -> None:
     """Neither is a number one."""
-    with pytest.raises(ConfigurationError, match=r"registry\[1\] is no hash"):
+    with pytest.raises(ConfigurationError, match=r"registry\[1\] is not a hash"):
         read_registry([HASH, "sk-or-v1-" + HASH])
     with pytest.raises(ConfigurationError, match="registry must be a file's path or an iterable"):
         read_registry(3)  # type: ignore[arg-type]
