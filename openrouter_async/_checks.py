@@ -84,6 +84,7 @@ def usd(parameter: str, value: object) -> float:
     amount = _numbers.real(value)
     if amount is None:
         refuse(parameter, "a number of USD, or None for no limit")
+    # -0.0 too is sent as 0.
     if amount == 0:
         return 0
     if not _SMALLEST_LIMIT <= amount <= _LARGEST_LIMIT:
@@ -152,6 +153,7 @@ def _utc(value: object) -> str | None:
     moment = value if plain is None else datetime.fromisoformat(plain)
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         return None
+    # The method of datetime itself, because a subclass may write another format.
     return datetime.isoformat(moment.astimezone(UTC)).replace("+00:00", "Z")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def let_go(error: BaseException) -> None:
+def drop_tracebacks(error: BaseException) -> None:
     """Drop the tracebacks of a handled exception and of all exceptions linked to it.
 
     aiohttp and cattrs store exceptions in variables of their own frames. Such a cycle would keep

@@ -15,6 +15,7 @@ _JSON: Final = re.compile(rb"\s*[\[{]")
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _BARE_DEFLATE: Final = -zlib.MAX_WBITS
+# The lower four bits of the first byte of zlib's format name the method, which is always 8.
 _ZLIB_METHOD: Final = 8
 _MOST_LAYERS: Final = 2
 _STEP: Final = 16 * 1024
@@ -64,6 +65,7 @@ def _deflate(body: bytes) -> int:
 def _inflate(body: bytes, window: int, bound: int) -> Unpacked:
     machine = zlib.decompressobj(window)
     pieces: list[bytes] = []
+    # One byte over the bound shows that the body is too long.
     room = bound + 1
     try:
         for step in _steps(body):

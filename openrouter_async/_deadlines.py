@@ -67,6 +67,7 @@ class Deadlines:
         reading = [deadline for deadline in due if deadline.awaits_response]
         self._expire([deadline for deadline in due if not deadline.awaits_response])
         if reading:
+            # They are not due again while they are granted iterations.
             for deadline in reading:
                 deadline.when = math.inf
             self._grant_rounds(reading, _LAST_ROUNDS, now + _LAST_SECONDS)
@@ -142,6 +143,7 @@ class Deadline:
         if task is None:
             raise RuntimeError("a call must be awaited in a task")
         self.task = task
+        # Only our own cancellation may become a TimeoutError, not those requested before.
         self._cancelled_before = task.cancelling()
         self._all.watched.add(self)
         if self.when < self._all.due:

@@ -165,6 +165,7 @@ def put(temporary: Path, target: Path, data: bytes, mode: int | None = None) -> 
         os.ftruncate(descriptor, len(data))
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
+        # Synced before the rename, so that a power cut leaves either the old content or the new.
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -267,6 +268,7 @@ def lock(descriptor: int) -> None:
     except ImportError:  # not POSIX
         return
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # The process that held the lock may have removed the file.
     if os.fstat(descriptor).st_nlink == 0:
         raise OSError(errno.ENOENT, "it was removed")
 
@@ -284,6 +286,7 @@ def folder_locked(folder: Path) -> Generator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # Closing the descriptor releases the lock.
         os.close(descriptor)
 
 

@@ -40,6 +40,7 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
 
 
 def _cell(value: Any) -> str:
+    # bool is a subclass of int, and so comes first.
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
     if isinstance(value, int):

@@ -46,6 +46,7 @@ def check_size(data: bytes, *, most_values: float = math.inf) -> None:
     openers = data.count(b"[") + data.count(b"{")
     if most_values < math.inf and openers + data.count(b",") > most_values:
         raise ValueError("made of too many values")
+    # The depth is measured only if there are enough brackets, since that takes longer.
     if openers > DEEPEST and _depth(data) > DEEPEST:
         raise ValueError("nested too deeply")
 
@@ -56,6 +57,7 @@ def _depth(data: bytes) -> int:
     return max(accumulate(1 if bracket == _OPEN else -1 for bracket in brackets), default=0)
 
 
+# Possessive (*+), so that a string without an end does not cause backtracking.
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*+"?', re.DOTALL)
 _OPEN: Final = ord("[")
 _SAME_KIND: Final = bytes.maketrans(b"{}", b"[]")

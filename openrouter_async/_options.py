@@ -39,6 +39,7 @@ OMITTED: Final = Omitted.OMITTED
 
 def _plain(value: float) -> float:
     number = _numbers.real(value)
+    # The validator, which knows the field's name, rejects anything else.
     return value if number is None else number
 
 
@@ -231,6 +232,7 @@ def checked_url(url: object, *, name: str = "server_url", allow_insecure_http: b
         raise ConfigurationError(f"{name} must be a URL without spaces or special characters")
     try:
         parts = urlsplit(url)
+        # Reading an invalid port raises a ValueError.
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
@@ -297,6 +299,7 @@ def _is_loopback(host: str) -> bool:
 
 def default_headers(options: CallOptions) -> dict[str, str]:
     """Build the headers of a client from its options, then the environment."""
+    # An empty variable counts as unset.
     headers = {
         _APP_HEADERS[option]: _checked_value(variable, value)
         for option, variable in _APP_VARIABLES.items()

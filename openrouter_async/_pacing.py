@@ -58,7 +58,7 @@ class Pacer:
         """How many requests may make up for the last pause, as in a refilled token bucket."""
         self._credit = 0.0
         """How many of those have not started yet."""
-        self._saves_up = True
+        self._refills = True
         """Whether the service's limit refills during a pause; without bursts, it does not."""
         self._last_event = 0.0
         self._accepted = 0
@@ -95,7 +95,7 @@ class Pacer:
             self.events += 1
             self._last_event = now
             self._next_slot = 0.0
-            self._granted = self._credit = self._saved_up(pause)
+            self._granted = self._credit = self._refilled(pause)
             self._accepted = 0
             self._idle = False
         self.paused_until = max(self.paused_until, now + pause)
@@ -104,7 +104,7 @@ class Pacer:
         """Estimate the limit, and record how many requests the estimate is based on."""
         elapsed = now - self._last_event
         if self.active and self._evidence and self._accepted < self._granted:
-            self._saves_up = False
+            self._refills = False
         if not self.active or self._idle or elapsed <= 0:
             recent = sum(1 for began in self._recent if began > now - 1.0)
             self._limit = max(recent, self.FIRST_RATE)
@@ -120,14 +120,15 @@ class Pacer:
         self._limit = max(mean, self.SLOWEST)
         self._evidence = self._accepted
 
-    def _saved_up(self, pause: float) -> float:
+    def _refilled(self, pause: float) -> float:
         """Return how many requests may make up for a pause."""
-        return min(pause * self.DECREASE * self._limit, self._accepted) if self._saves_up else 0.0
+        return min(pause * self.DECREASE * self._limit, self._accepted) if self._refills else 0.0
 
     def rate(self, when: float) -> float:
         """Return how many requests per second may start at `when`."""
         seconds = max(0.0, when - max(self.paused_until, self._last_event))
         plateau = min(max(self._evidence, 1), self.PLATEAU)
+        # CUBIC: the curve starts at the reduced rate, and is flat near the limit.
         growth = (1 - self.DECREASE) / plateau**3
         return self._limit * (1 + growth * (seconds - plateau) ** 3)
 

@@ -72,6 +72,7 @@ class Portal:
     def _begin(self, running: _Running[Any]) -> None:
         if threading.current_thread() is self._thread:
             raise WrongLoopError("a blocking call from the client's own thread would deadlock")
+        # Under the lock until the call has begun, so that close() finds it.
         with self._lock:
             if self._closed:
                 raise ClientClosedError("the client is closed")
@@ -84,7 +85,7 @@ class Portal:
             raise ClientClosedError("Python is shutting down")
         thread = None
         try:
-            thread = _LoopThread(self._name, when_over=self._let_go)
+            thread = _LoopThread(self._name, when_over=self._forget_thread)
             thread.start()
         except (OSError, RuntimeError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
@@ -92,6 +93,7 @@ class Portal:
                 thread.loop.close()
         else:
             return thread
+        # Raised outside the except block, so that nothing is chained.
         if not threading.main_thread().is_alive():  # since Python 3.12, no thread can start then
             raise ClientClosedError("Python is shutting down")
         raise APIConnectionError(
@@ -99,7 +101,7 @@ class Portal:
             "again with fewer files and threads open, or raise their limits (ulimit -n, ulimit -u)"
         )
 
-    def _let_go(self, thread: _LoopThread) -> None:
+    def _forget_thread(self, thread: _LoopThread) -> None:
         with self._lock:
             if self._thread is thread:
                 self._thread = None
@@ -118,6 +120,7 @@ class Portal:
             thread, self._thread, self._closed = self._thread, None, True
             if thread is not None:
                 thread.end(goodbye)
+        # A finalizer may run in the portal's own thread, which cannot join itself.
         if thread is not None and thread is not threading.current_thread():
             thread.join(_BRIEFLY if thread.is_stuck else PATIENCE)
 
@@ -237,6 +240,7 @@ class _Running(Generic[T]):
         try:
             raise error
         finally:
+            # This frame, to which the traceback refers, would keep the exception alive.
             del error
 
     def give_up(self, error: BaseException) -> None:

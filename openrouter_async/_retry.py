@@ -22,7 +22,7 @@ class Condition(enum.Enum):
     REFUSED = "never sent"
     UNKNOWN_HOST = "unknown host"
     UNTRUSTED = "rejected by TLS or the proxy"
-    NO_ANSWER = "sent, no response"
+    NO_RESPONSE = "sent, no response"
     THROTTLED = "429"
     UNAVAILABLE = "408, 502, 503, 504"
     SERVER_ERROR = "500, 520-529 and the 5XX that are not listed"
@@ -53,7 +53,7 @@ RETRY_TABLE: Final[Mapping[Condition, Mapping[RetryClass, Verdict]]] = {
     Condition.REFUSED: _row(_R, create=_R),
     Condition.UNKNOWN_HOST: _row(Verdict.ONCE_MORE, create=Verdict.ONCE_MORE),
     Condition.UNTRUSTED: _row(_F, create=_F),
-    Condition.NO_ANSWER: _row(_R, create=_A),
+    Condition.NO_RESPONSE: _row(_R, create=_A),
     Condition.THROTTLED: _row(_R, create=_R),
     Condition.UNAVAILABLE: _row(_R, create=_A),
     Condition.SERVER_ERROR: _row(_R, create=_A),
@@ -66,9 +66,9 @@ RETRY_TABLE: Final[Mapping[Condition, Mapping[RetryClass, Verdict]]] = {
 }
 """What is safe to retry. A create is retried only if the service has not run it."""
 
-_UNANSWERED: Final = {Condition.REFUSED, Condition.UNKNOWN_HOST, Condition.NO_ANSWER}
+_WITHOUT_RESPONSE: Final = {Condition.REFUSED, Condition.UNKNOWN_HOST, Condition.NO_RESPONSE}
 _MAYBE_DONE: Final = {
-    Condition.NO_ANSWER, Condition.UNAVAILABLE, Condition.SERVER_ERROR, Condition.TRUNCATED,
+    Condition.NO_RESPONSE, Condition.UNAVAILABLE, Condition.SERVER_ERROR, Condition.TRUNCATED,
 }  # fmt: skip
 _UNAVAILABLE: Final = {408, 502, 503, 504}
 _DEFINITE: Final = {501, 505, 506, 508, 511}
@@ -104,12 +104,12 @@ class AttemptError(Exception):
     """A failed attempt: the error to raise to the caller, and the row of the table."""
 
     def __init__(
-        self, error: OpenRouterError, condition: Condition, reply: Response | None = None
+        self, error: OpenRouterError, condition: Condition, response: Response | None = None
     ) -> None:
         super().__init__()
         self.error = error
         self.condition = condition
-        self.reply = reply
+        self.response = response
         self.verdict = Verdict.FAIL
         """The table's verdict; set once the attempt is over."""
 
@@ -122,9 +122,10 @@ class AttemptError(Exception):
 def verdict(failure: AttemptError, operation: RetryClass, config: RetryConfig) -> Verdict:
     """Look the failure up in the table, and apply the caller's retry policy."""
     found = RETRY_TABLE[failure.condition][operation]
+    # Whatever the policy, a create whose outcome is unknown is reported as ambiguous.
     if config.strategy == "none":
         return Verdict.AMBIGUOUS if found is Verdict.AMBIGUOUS else Verdict.FAIL
-    if not config.retry_connection_errors and failure.condition in _UNANSWERED:
+    if not config.retry_connection_errors and failure.condition in _WITHOUT_RESPONSE:
         return Verdict.FAIL if found in (Verdict.RETRY, Verdict.ONCE_MORE) else found
     if failure.error.status_code in config.status_codes and operation is not RetryClass.CREATE:
         return Verdict.RETRY
@@ -192,5 +193,6 @@ def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:
     try:
         bound = config.initial_interval * config.exponent ** (attempt - 1)
     except OverflowError:
+        # The power is beyond the largest float.
         bound = config.max_interval
     return clock.jitter(min(bound, config.max_interval))

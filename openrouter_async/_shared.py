@@ -79,6 +79,7 @@ class Shared:
                 "no asyncio event loop is running: await calls inside asyncio.run(), in a forked "
                 "child too, or use OpenRouter"
             )
+        # Primitives of asyncio belong to one loop, so a new loop needs new ones.
         if self.transport.bind(loop):
             self.slots = asyncio.Semaphore(self._max_connections)
             self.deadlines = Deadlines(loop)
@@ -109,7 +110,7 @@ class Shared:
             raise ConfigurationError("the api_key function must return a str or Secret")
         return checked_key(key)
 
-    async def tell(
+    async def notify_observer(
         self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float
     ) -> None:
         """Notify the caller's observer of an attempt; its errors do not affect the call."""

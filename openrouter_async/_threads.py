@@ -42,6 +42,7 @@ def run_in_daemon_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[
         started = False
     else:
         started = True
+    # Run outside the except block, so that exceptions of the work are not chained to its error.
     if not started:
         _settle(future, *_outcome_of(work, context))
     return future

@@ -28,7 +28,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
-from openrouter_async._circles import let_go
+from openrouter_async._circles import drop_tracebacks
 from openrouter_async._codings import unpack
 from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
@@ -49,6 +49,7 @@ _MAX_FIELD: Final = 16 * 1024
 _MAX_FIELDS: Final = 256
 """The most headers in a response; twice aiohttp's default."""
 _FIRST_ERROR: Final = 300
+# Deadlines of our own limit attempts and calls; aiohttp's timers would only add to the cost.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
 _USER_AGENT: Final = (
     f"openrouter_async/{__version__} "
@@ -103,7 +104,7 @@ class _Request(aiohttp.ClientRequest):
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         if self.attempt.sent:  # aiohttp's own retry
-            raise SendError(Condition.NO_ANSWER, f"the connection to {_place(self.url)} was lost")
+            raise SendError(Condition.NO_RESPONSE, f"the connection to {_place(self.url)} was lost")
         if conn.protocol is None or conn.protocol.should_close:
             # This call would take the unrequested data for its own response.
             unrequested = f"{_place(self.url)} sent data before any request was made"
@@ -131,7 +132,7 @@ def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
     if not sent:
         return _explain_not_sent(error, url, place)
     if not isinstance(error, aiohttp.ClientResponseError):
-        return SendError(Condition.NO_ANSWER, f"the connection to {place} was lost")
+        return SendError(Condition.NO_RESPONSE, f"the connection to {place} was lost")
     if error.message.startswith(_HEAD_TOO_LARGE):
         bounds = f"{_MAX_FIELDS} headers of {_MAX_FIELD // 1024} KiB each"
         return SendError(Condition.MALFORMED, f"{place} sent more than {bounds}")
@@ -154,6 +155,7 @@ def _explain_not_sent(error: Exception, url: URL, place: str) -> SendError:
             reason = _tls_reason(error)
             return SendError(Condition.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
         case aiohttp.ClientHttpProxyError():
+            # A proxy's 5XX may be temporary; a 403 or 407 stays.
             trouble = Condition.REFUSED if error.status >= _SERVER_FAILED else Condition.UNTRUSTED
             return SendError(trouble, f"the proxy refused to connect (status {error.status})")
         case aiohttp.ClientResponseError():
@@ -349,7 +351,8 @@ class Transport:
             raise
         except Exception as error:  # noqa: BLE001  # a caller's connector may raise anything
             failure = _explain(error, url, sent=attempt.sent)
-            let_go(error)
+            drop_tracebacks(error)
+        # Raised outside the except block, so that the exception of aiohttp is not chained.
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -357,6 +360,7 @@ class Transport:
             raise WrongLoopError(_FORKED)
         if self._keeper is None:
             self._keeper = _close_with_the_loop(self._sessions)
+            # A loop registers an async generator, to close it, only when it is first iterated.
             await anext(self._keeper)
         try:
             session = self._sessions[fresh] = self._new_session(fresh=fresh)
@@ -367,6 +371,7 @@ class Transport:
         raise WrongLoopError("the connector passed to the client belongs to another event loop")
 
     def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        # The connector needs no limit: the slots that all calls share are the limit.
         connector = self._connector or aiohttp.TCPConnector(
             limit=0,
             force_close=fresh,
@@ -543,7 +548,7 @@ async def _read(incoming: aiohttp.ClientResponse) -> Response:
             pass
     except Exception as error:  # noqa: BLE001  # whatever broke off, the part that arrived counts
         truncated = True
-        let_go(error)
+        drop_tracebacks(error)
     response = Response(
         status=incoming.status,
         headers=incoming.headers,

@@ -259,6 +259,7 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
 }
 
 
+# These classes are written out instead of created in a loop, because pickle finds them by name.
 class _UndeclaredBadRequestError(BadRequestResponseError, OpenRouterDefaultError):
     """A 400 from an operation that does not document it."""
 

@@ -75,6 +75,7 @@ _TELLING: Final = 12
 """This many consecutive characters of a key are masked, wherever they occur and in any case."""
 _SAMPLE: Final = 6
 """Any 12 consecutive characters contain a whole block of 6 that starts at a multiple of 6."""
+# Not str.lower(), which makes some non-ASCII texts longer: positions must stay the same.
 _IN_LOWER_CASE: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _PUBLIC_PREFIX: Final = re.compile(r"\Ask-or-(v[0-9]+-)?")
 
@@ -91,6 +92,7 @@ def _without_pieces(text: str, secret: Secret) -> str:
     masked, shown_to = "", 0
     for start in range(len(lowered) - _TELLING + 1):
         if lowered[start : start + _TELLING] in pieces:
+            # Overlapping and adjacent pieces share one mask.
             if start > shown_to or not shown_to:
                 masked += text[shown_to:start] + MASK
             shown_to = max(shown_to, start + _TELLING)

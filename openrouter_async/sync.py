@@ -89,6 +89,7 @@ class OpenRouter:
         )
         portal = Portal("openrouter_async")
         self._set_up(client, portal)
+        # Runs when the client is collected or Python exits, so it must not refer to the client.
         self._finalizer = weakref.finalize(self, portal.close, client.close)
 
     def _set_up(self, client: AsyncOpenRouter, portal: Portal) -> None:
