@@ -1,8 +1,8 @@
-"""Every check of the project: `nox --list` names them.
+"""All checks of the project: `nox --list` lists them.
 
-Plain `nox` is what everybody runs before a commit: style, types, and the tests with the Python
-that runs nox. `nox -t matrix` is the rest of what CI runs: the other supported Pythons, with slow
-tests, and the lowest dependencies.
+Run plain `nox` before a commit: style, types, and the tests with the Python that runs nox.
+`nox -t matrix` is the rest of what CI runs: the other supported Pythons, with slow tests, and the
+lowest dependencies.
 """
 
 import os
@@ -15,18 +15,18 @@ import nox
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
-"""The Python that runs nox, which may be the only one on this machine, and a newer one."""
+"""The Python that runs nox; it may be the only one here, and newer than the supported ones."""
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["lint", "types", "tests"]
-nox.options.default_venv_backend = "uv|virtualenv"  # uv where it is there, being faster
+nox.options.default_venv_backend = "uv|virtualenv"  # uv if it is installed, because it is faster
 nox.options.reuse_existing_virtualenvs = True
 nox.options.download_python = "never"
-nox.options.error_on_missing_interpreters = False  # skipped by name; `.ci/run` does not have that
+nox.options.error_on_missing_interpreters = False  # they are skipped; `.ci/run` makes them fail
 
 
 def select_pyenv_versions() -> None:
-    """Let pyenv's commands answer for all our Pythons; without this all but one of them fail."""
+    """Select all our Pythons in pyenv; otherwise its commands fail for all but one of them."""
     if "PYENV_VERSION" not in os.environ and shutil.which("pyenv"):
         command = ["pyenv", "versions", "--bare", "--skip-aliases"]
         listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
@@ -39,14 +39,14 @@ select_pyenv_versions()
 
 
 def install(session: nox.Session, *requirements: str, group: str) -> None:
-    """Install the package as a wheel, which pip builds afresh, and one dependency group."""
+    """Install a freshly built wheel of the package, and one dependency group."""
     groups = nox.project.dependency_groups(PROJECT, group)
     rebuild = ["--reinstall-package", "openrouter_async"] if session.venv_backend == "uv" else []
     session.install(*rebuild, ".[all]", *requirements, *groups)
 
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
-    """Test the wheel on all cores, with the checkout off `sys.path`."""
+    """Run the tests on all cores against the wheel: the checkout is not on `sys.path`."""
     command = ["pytest", "--numprocesses=auto", *arguments, *session.posargs]
     session.run(*command, env={"PYTHONSAFEPATH": "1"})
 
@@ -54,12 +54,12 @@ def run_tests(session: nox.Session, *arguments: str) -> None:
 FULL = ("--hypothesis-profile=full",)
 QUICK = ("-m", "not slow")
 APART = ("--ignore=tests/readme", "--ignore=tests/interop")
-"""Folders of tests that need packages beyond the lowest dependencies."""
+"""Test folders that need packages that the `test` group does not have."""
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and format."""
+    """Check style and formatting."""
     session.install(*nox.project.dependency_groups(PROJECT, "lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
@@ -75,21 +75,21 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test with the Python that runs nox: everything but slow tests."""
+    """Run all tests except slow ones, with the Python that runs nox."""
     install(session, group="all-tests")
     run_tests(session, *QUICK)
 
 
 @nox.session(python=[version for version in PYTHONS if version != HERE], tags=["matrix"])
 def matrix(session: nox.Session) -> None:
-    """Test with each other supported Python, slow tests included."""
+    """Run all tests, slow ones included, with each other supported Python."""
     install(session, group="all-tests")
     run_tests(session)
 
 
 @nox.session(python=PYTHONS[0], tags=["matrix"])
 def minimum(session: nox.Session) -> None:
-    """Test with the lowest versions of the dependencies that pyproject allows."""
+    """Run the tests with the lowest versions of the dependencies that pyproject.toml allows."""
     project = PROJECT["project"]
     extras = project["optional-dependencies"]
     chosen = (bound for name in extras if name != "all" for bound in extras[name])
@@ -100,28 +100,28 @@ def minimum(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Test with branch coverage, which has a floor, and with many generated examples."""
+    """Measure branch coverage, which has a minimum, with many generated examples."""
     install(session, group="all-tests")
     run_tests(session, *QUICK, *FULL, "--cov", "--cov-report=term")
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure against the official SDK and a bare aiohttp loop: figures, never a verdict."""
+    """Run benchmarks against the official SDK and a bare aiohttp loop; they never fail."""
     install(session, group="bench")
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Let 200 callers meet 2 % of mixed faults for 5 minutes: a table of what was measured."""
+    """Run 200 callers with 2 % mixed faults for 5 minutes, and print a table of measurements."""
     install(session, group="test")
     session.run("python", "tests/soak/soak.py", *session.posargs)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Let the state machine of keys run for 10 minutes; `-- 60` is one minute."""
+    """Run the state machine of keys for 10 minutes; `-- 60` is one minute."""
     seconds = session.posargs[0] if session.posargs else "600"
     install(session, group="test")
     env = {"PYTHONSAFEPATH": "1", "FUZZ_SECONDS": seconds}
@@ -130,13 +130,14 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(name="audit-dependencies")
 def audit_dependencies(session: nox.Session) -> None:
-    """Look the dependencies up in the database of known vulnerabilities, where it is reached."""
+    """Check the dependencies for known vulnerabilities; skip if the database is unreachable."""
     session.install(".[all]", "pip-audit")
-    output = session.run("pip-audit", "--skip-editable", silent=True, success_codes=range(256))
-    said = output if isinstance(output, str) else ""
-    unreached = "aiohttp" in said and "aiohttp   " in said.partition("Skip Reason")[2]
-    if unreached or any(word in said for word in ("ConnectionError", "Max retries", "timed out")):
-        session.skip("the database of known vulnerabilities cannot be reached from here")
-    session.log(said)
-    if "No known vulnerabilities" not in said:
+    result = session.run("pip-audit", "--skip-editable", silent=True, success_codes=range(256))
+    output = result if isinstance(result, str) else ""
+    # If even aiohttp was skipped, nothing could be looked up.
+    unreachable = "aiohttp" in output and "aiohttp   " in output.partition("Skip Reason")[2]
+    if unreachable or any(w in output for w in ("ConnectionError", "Max retries", "timed out")):
+        session.skip("the database of known vulnerabilities is unreachable")
+    session.log(output)
+    if "No known vulnerabilities" not in output:
         session.error("there are known vulnerabilities")

@@ -1,8 +1,8 @@
-"""Manage OpenRouter API keys from Python: async first, blocking too.
+"""Manage OpenRouter API keys from Python: async first, and blocking too.
 
 `AsyncOpenRouter` is the client for asyncio programs, `OpenRouter` the blocking one. The operation
-table is in `_operations`, every error in `errors`, every record in `models`, a local server with
-the same API in `sandbox`.
+table is in `_operations`, the errors are in `errors`, the records in `models`, and a local server
+with the same API is in `sandbox`.
 """
 
 import typing
@@ -131,7 +131,7 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> object:
-    """Load the blocking client when it is first asked for: async programs do without."""
+    """Import the blocking client on first use, because async programs do not need it."""
     if name == "OpenRouter":
         from openrouter_async.sync import OpenRouter
 

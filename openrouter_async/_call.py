@@ -128,7 +128,7 @@ class Call(Generic[In, Out]):
                 in_doubt = failure.verdict is Verdict.AMBIGUOUS
                 if observed:
                     outcome = failure.error.status_code or type(failure.error)
-                    await self._report(outcome, began, failure.reply)
+                    await self._report(outcome, began, failure.response)
                 raise
             pacer.accepted(began)
             if observed:
@@ -228,7 +228,7 @@ class Call(Generic[In, Out]):
             within = f"the timeout of {self._settings.timeout:g} s"
         return self._failure(
             APITimeoutError(f"{what} within {within}"),
-            Condition.NO_ANSWER if sent else Condition.REFUSED,
+            Condition.NO_RESPONSE if sent else Condition.REFUSED,
         )
 
     def _read(self, reply: Response) -> Out:
@@ -257,7 +257,7 @@ class Call(Generic[In, Out]):
             asked = failure.error.retry_after or 0.0
             self._shared.pacer.throttled(began, min(asked, self._longest_pause))
             self._free_attempts += self._throttle is not None
-        elif failure.reply is not None:
+        elif failure.response is not None:
             self._shared.pacer.accepted(began)
 
     @property
@@ -355,7 +355,7 @@ class Call(Generic[In, Out]):
                 workspace_id=str(given.workspace_id) if given.workspace_id else None,
                 not_before=datetime.fromtimestamp(self._began_at, UTC),
                 not_after=datetime.now(UTC),
-                hash=hash_seen_in(failure.reply.body) if failure.reply else None,
+                hash=hash_seen_in(failure.response.body) if failure.response else None,
             )
         error.operation = self._operation.name
         error.attempts = self._attempts
@@ -382,7 +382,7 @@ class Call(Generic[In, Out]):
                 outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
                 request_id(reply, *self._secrets) if reply else None,
             )  # fmt: skip
-        await self._shared.tell(name, attempt, outcome, seconds)
+        await self._shared.notify_observer(name, attempt, outcome, seconds)
 
     def _note_whether_sent(self, interruption: BaseException, *, sent: bool) -> None:
         """Let whoever keeps a journal of a create know whether there can be a key."""
@@ -396,7 +396,7 @@ class Call(Generic[In, Out]):
             _LOG.warning("%s", note)
 
 
-_CUT_SHORT: Final = {Condition.REFUSED, Condition.NO_ANSWER, Condition.TRUNCATED}
+_CUT_SHORT: Final = {Condition.REFUSED, Condition.NO_RESPONSE, Condition.TRUNCATED}
 _AGAIN: Final = {Verdict.RETRY, Verdict.ONCE_MORE}
 _TWICE: Final = 2
 

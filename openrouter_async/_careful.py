@@ -20,7 +20,7 @@ import msgspec
 from cattrs.errors import IterableValidationError, IterableValidationNote
 from cattrs.gen import make_dict_structure_fn
 
-from openrouter_async._circles import let_go
+from openrouter_async._circles import drop_tracebacks
 from openrouter_async._json import as_object
 from openrouter_async.errors import ResponseValidationError
 from openrouter_async.models import CreateKeysResponse, External, RateLimit, Timestamp
@@ -189,7 +189,7 @@ def structure(type_: type[T], document: Any) -> T:
         return _CONVERTER.structure(document, type_)
     except Exception as error:  # noqa: BLE001  # whatever cattrs raises is a mismatch
         problems = _summary(_explain(error))
-        let_go(error)
+        drop_tracebacks(error)
     raise ResponseValidationError(problems)
 
 

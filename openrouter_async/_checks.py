@@ -1,7 +1,7 @@
-"""The rules for what a caller may pass: each takes (parameter, value) and gives the wire's value.
+"""Checks of parameters: each function takes (parameter, value) and returns the value to send.
 
-A refused value is an `InvalidRequestError` that names the parameter and never shows the value,
-since people do pass keys where hashes belong.
+A rejected value raises an `InvalidRequestError` that names the parameter and never shows the value,
+because users sometimes pass a key where its hash belongs.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ _RESETS: Final = frozenset(LimitReset)
 _EXTERNAL_KEY_LENGTH: Final = 32
 _BIGGEST_PAGE: Final = 100
 _LONGEST_TEXT: Final = 10_000
-"""A bound of ours, since the service documents none: no file's content passes for a name."""
+"""Our own bound, because the service documents none: it catches a file's content as a name."""
 
 
 def refuse(parameter: str, expected: str) -> NoReturn:
+    """Raise an `InvalidRequestError` that says what the parameter must be."""
     raise InvalidRequestError(f"{parameter} must be {expected}", parameter=parameter)
 
 
 def key_hash(parameter: str, value: object) -> str:
-    """Check a key's hash; it becomes part of a URL, so that a key itself must not pass."""
+    """Check a key's hash; a key is rejected, because the value becomes part of a URL."""
     plain = plain_text(value)
     if plain is not None and looks_like_key(plain):
         refuse(parameter, "a key's hash, not the key itself: it would be sent in a URL and logged")
@@ -42,11 +43,12 @@ def key_hash(parameter: str, value: object) -> str:
 
 
 def plain_text(value: object) -> str | None:
-    """Return a str without what a subclass may have changed; None for anything else."""
+    """Return the plain text of a str, whatever a subclass overrides; None for anything else."""
     return str.__str__(value) if isinstance(value, str) else None
 
 
 def text(parameter: str, value: object) -> str:
+    """Check a text: not blank, no control characters, and not too long."""
     plain = plain_text(value)
     if plain is None or not plain.strip():
         refuse(parameter, "a str of at least 1 character")
@@ -58,7 +60,7 @@ def text(parameter: str, value: object) -> str:
 
 
 def identifier(parameter: str, value: object) -> str:
-    """Check a workspace's id, which becomes part of a URL; a `uuid.UUID` will do."""
+    """Check a workspace's id, which becomes part of a URL; a `uuid.UUID` is accepted too."""
     plain = text(parameter, uuid.UUID.__str__(value) if isinstance(value, uuid.UUID) else value)
     if looks_like_key(plain):
         refuse(parameter, "a workspace's id, not a key: it would be sent in a URL and logged")
@@ -74,23 +76,24 @@ def workspace_ref(parameter: str, value: object) -> str:
 
 
 def flag(parameter: str, value: object) -> bool:
-    """Check a bool; `"true"` and `"false"` pass, since older descriptions say str."""
+    """Check a bool; accept `"true"` and `"false"`, because older API descriptions say str."""
     plain = plain_text(value)
     return plain == "true" if plain in ("true", "false") else strict_flag(parameter, value)
 
 
 def strict_flag(parameter: str, value: object) -> bool:
-    """Check a bool; NumPy's will do."""
+    """Check a bool of Python or NumPy."""
     if not _numbers.is_flag(value):
         refuse(parameter, "a bool")
     return bool(value)
 
 
 def usd(parameter: str, value: object) -> float:
-    """Check a limit; NaN and infinity would make an unlimited key."""
+    """Check a limit in USD; NaN and infinity would make an unlimited key."""
     amount = _numbers.real(value)
     if amount is None:
         refuse(parameter, "a number of USD, or None for no limit")
+    # -0.0 too is sent as 0.
     if amount == 0:
         return 0
     if not _SMALLEST_LIMIT <= amount <= _LARGEST_LIMIT:
@@ -100,12 +103,13 @@ def usd(parameter: str, value: object) -> float:
 
 
 _SMALLEST_LIMIT: Final = 1e-6
-"""USD, a bound of ours: what is less can buy nothing, and is a mistake."""
+"""USD, our own bound: a smaller limit can buy nothing, so it must be a mistake."""
 _LARGEST_LIMIT: Final = 1e12
-"""USD, a bound of ours: what is more is no limit."""
+"""USD, our own bound: a larger limit limits nothing."""
 
 
 def limit_reset(parameter: str, value: object) -> str:
+    """Check when a limit resets."""
     plain = plain_text(value)
     if plain is None or plain not in _RESETS:
         refuse(parameter, "daily, weekly, monthly, or None for no reset")
@@ -113,7 +117,7 @@ def limit_reset(parameter: str, value: object) -> str:
 
 
 def whole_number(parameter: str, value: object) -> int:
-    """Check a count of at least 0; digits in a str pass, since older descriptions say str."""
+    """Check a count of at least 0; accept digits in a str, because older API descriptions do."""
     plain = plain_text(value)
     if plain is not None and plain.isascii() and plain.isdigit() and len(plain) < 16:
         return int(plain)
@@ -127,7 +131,7 @@ _TOO_MANY: Final = 10**15
 
 
 def at_least_one(parameter: str, value: object) -> int:
-    """Check how many things may happen at once."""
+    """Check a degree of concurrency."""
     count = _numbers.whole(value)
     if count is None or count < 1:
         refuse(parameter, "an integer of at least 1")
@@ -135,6 +139,7 @@ def at_least_one(parameter: str, value: object) -> int:
 
 
 def page_size(parameter: str, value: object) -> int:
+    """Check how many rows a page may have."""
     size = whole_number(parameter, value)
     if not 1 <= size <= _BIGGEST_PAGE:
         refuse(parameter, f"an integer from 1 to {_BIGGEST_PAGE}")
@@ -142,10 +147,10 @@ def page_size(parameter: str, value: object) -> int:
 
 
 def instant(parameter: str, value: object) -> str:
-    """Check a point in time; the service takes UTC with seconds and refuses everything else."""
+    """Check a point in time; the service accepts only UTC with seconds."""
     try:
         utc = _utc(value)
-    except Exception:  # noqa: BLE001  # pandas.NaT is a datetime that raises, and so may any zone
+    except Exception:  # noqa: BLE001  # pandas.NaT is a datetime that raises; any tzinfo may raise
         utc = None
     if utc is None:
         refuse(parameter, "an aware datetime or an ISO 8601 str with a zone")
@@ -157,20 +162,21 @@ def _utc(value: object) -> str | None:
     moment = value if plain is None else datetime.fromisoformat(plain)
     if not isinstance(moment, datetime) or moment.utcoffset() is None:
         return None
+    # The method of datetime itself, because a subclass may write another format.
     return datetime.isoformat(moment.astimezone(UTC)).replace("+00:00", "Z")
 
 
 def external(parameter: str, value: object) -> dict[str, str]:
-    """Check a partner's identity: `External`, or a mapping with its fields."""
-    given: dict[Any, Any] = {}
+    """Check a partner's identity: an `External`, or a mapping with its fields."""
+    fields: dict[Any, Any] = {}
     if isinstance(value, External):
-        given = {"user": value.user, "api_key": value.api_key}
+        fields = {"user": value.user, "api_key": value.api_key}
     elif isinstance(value, Mapping):
-        given = dict(value)
-    if not {"user"} <= given.keys() <= {"user", "api_key"}:
-        refuse(parameter, "an External, or a mapping with user and, if need be, api_key")
-    checked = {"user": text(f"{parameter}.user", given["user"])}
-    key = given.get("api_key")
+        fields = dict(value)
+    if not {"user"} <= fields.keys() <= {"user", "api_key"}:
+        refuse(parameter, "an External, or a mapping with user and optionally api_key")
+    checked = {"user": text(f"{parameter}.user", fields["user"])}
+    key = fields.get("api_key")
     if key is not None:
         plain = plain_text(key.reveal() if isinstance(key, Secret) else key)
         if plain is None or len(plain) < _EXTERNAL_KEY_LENGTH:

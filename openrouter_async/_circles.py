@@ -1,13 +1,13 @@
-"""Exceptions and the frames that they lead to, which lead back to the exceptions."""
+"""Reference cycles between exceptions and the frames in their tracebacks."""
 
 from __future__ import annotations
 
 
-def let_go(error: BaseException) -> None:
-    """Drop the traceback of an exception that is over, and of all that hang on it.
+def drop_tracebacks(error: BaseException) -> None:
+    """Drop the tracebacks of a handled exception and of all exceptions linked to it.
 
-    aiohttp and cattrs store exceptions where their own frames find them, and a frame keeps what it
-    has read until the garbage collector comes.
+    aiohttp and cattrs store exceptions in variables of their own frames. Such a cycle would keep
+    response bodies in memory until the garbage collector runs.
     """
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,6 +1,6 @@
-"""Content codings: what a body was before it was packed, bounded in size.
+"""Content codings: bodies are decompressed, up to a bound on their size.
 
-A proxy that unpacks answers may leave the label of the package on, so that a label is a claim.
+A proxy that decompresses responses may keep their `Content-Encoding`: the header is only a claim.
 """
 
 from __future__ import annotations
@@ -11,30 +11,34 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 _JSON: Final = re.compile(rb"\s*[\[{]")
-"""How JSON begins, and neither gzip, zlib's format nor JSON that was deflated does."""
+"""The beginning of JSON; gzip, zlib's format and raw deflated JSON never begin like this."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _BARE_DEFLATE: Final = -zlib.MAX_WBITS
+# The lower four bits of the first byte of zlib's format name the method, which is always 8.
 _ZLIB_METHOD: Final = 8
 _MOST_LAYERS: Final = 2
 _STEP: Final = 16 * 1024
 _CHECKSUM: Final = 8
-"""Bytes at the end that may hold a checksum; fed singly, as a failing step yields nothing."""
+"""Bytes at the end that may be a checksum, fed one by one: a step that fails yields nothing."""
 
 
 class Unpacked(NamedTuple):
-    """A body without its coding, as far as it could be read."""
+    """A decompressed body, as far as it could be read."""
 
     body: bytes
-    """One byte more than the bound if it is longer than that."""
+    """At most one byte more than the bound."""
     cut: bool = False
-    """The packed body ends too early."""
+    """Whether the compressed body ends too early."""
     wrong: bool = False
-    """The body is not what the coding claims, or the coding is none that is read here."""
+    """Whether the body does not have the claimed coding, or the coding is not supported."""
 
 
 def unpack(body: bytes, claimed: str, bound: int) -> Unpacked:
-    """Undo what a `Content-Encoding` claims, up to `bound` bytes; plain JSON is taken as it is."""
+    """Decompress a body as its `Content-Encoding` claims, up to `bound` bytes.
+
+    Plain JSON is returned as it is, whatever is claimed.
+    """
     if not body or _JSON.match(body):
         return Unpacked(body)
     layers = [layer for part in claimed.lower().split(",") if (layer := part.strip())]
@@ -54,13 +58,14 @@ def unpack(body: bytes, claimed: str, bound: int) -> Unpacked:
 
 
 def _deflate(body: bytes) -> int:
-    """Return zlib's name for what `deflate` means here: some servers send it without a frame."""
+    """Return zlib's window size for a `deflate` body: some servers omit the zlib header."""
     return _ZLIB if body[:1] and body[0] & 0xF == _ZLIB_METHOD else _BARE_DEFLATE
 
 
 def _inflate(body: bytes, window: int, bound: int) -> Unpacked:
     machine = zlib.decompressobj(window)
     pieces: list[bytes] = []
+    # One byte over the bound shows that the body is too long.
     room = bound + 1
     try:
         for step in _steps(body):

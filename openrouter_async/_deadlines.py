@@ -1,11 +1,11 @@
-"""Time limits that share one timer: one for each call would cost more than all the rest of ours.
+"""Timeouts that share one timer, because a timer per call would cost more than our other code.
 
-Calls end long before their limits, as a rule. So the timer is set for the earliest limit, and
-when it fires for the next one, which happens once in some seconds however many calls there are.
+Most calls end long before their limits. So the timer is set for the earliest limit, and reset for
+the next one only when it fires: once in several seconds, however many calls there are.
 
-A loop that was busy, or a process that was stopped, finds its timers and its sockets ready in the
-same round, and the answer may lie in the socket's buffer. So a block that waits for an answer gets
-some more rounds of the loop, without any waiting, before it is ended.
+After a loop was busy, or a process was stopped, timers and sockets become ready in the same
+iteration of the loop, and the response may already be in the socket's buffer. So a block that waits
+for a response gets a few more iterations, without any delay, before it is cancelled.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from types import TracebackType
 from typing import Final, Protocol, Self
 
 _LAST_ROUNDS: Final = 100
-"""Rounds of the loop that read what has arrived, 256 KiB each at most; all of them cost 1 ms."""
+"""Iterations of the loop to read what has arrived, up to 256 KiB in each; they cost 1 ms in all."""
 _FEWEST_ROUNDS: Final = 5
-"""Those that are granted however long they take: a page is read in three."""
+"""Iterations that are granted however long they take; reading a page takes three."""
 _LAST_SECONDS: Final = 0.1
-"""What the rounds may take in all, beyond the fewest."""
+"""Seconds that all iterations beyond the fewest may take."""
 
 
 class Sendable(Protocol):
-    """What a deadline must know of the request whose answer its block waits for."""
+    """A request whose response the block of a deadline waits for."""
 
     sent: bool
-    """Whether it may have left, so that an answer may have come."""
+    """Whether it may have been sent, so that a response may have arrived."""
 
 
 class Deadlines:
-    """The limits of everything that runs in one event loop; `Deadline` looks after its own."""
+    """All time limits in one event loop; each `Deadline` adds and removes itself."""
 
     __slots__ = ("_loop", "_timer", "due", "time", "watched")
 
@@ -41,19 +41,19 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
         self.time = loop.time
         self.due = math.inf
-        """When the timer fires, on the loop's clock; infinity: there is none."""
+        """When the timer fires, on the loop's clock; infinity if there is none."""
         self.watched: set[Deadline] = set()
 
     def wake_at(self, when: float) -> None:
-        """Set the timer for what is due earlier than all else."""
+        """Set the timer for a deadline that expires before all others."""
         if self._timer is not None:
             self._timer.cancel()
         self.due = when
-        # In a context of its own, since it would keep alive that of whoever came first.
+        # A timer keeps its context alive: without one of its own, that of some earlier call.
         self._timer = self._loop.call_at(when, self._expire_the_due, context=Context())
 
     def expire_all(self) -> None:
-        """End every block but those of the task that asks for it."""
+        """Cancel every block except those of the current task."""
         mine = asyncio.current_task()
         self._expire([deadline for deadline in self.watched if deadline.task is not mine])
         if self._timer is not None and not self.watched:
@@ -61,12 +61,13 @@ class Deadlines:
             self.due, self._timer = math.inf, None
 
     def _expire_the_due(self) -> None:
-        now = max(self.due, self.time())  # a loop may wake up a little too early
+        now = max(self.due, self.time())  # a loop may wake up slightly too early
         self.due, self._timer = math.inf, None
         due = [deadline for deadline in self.watched if deadline.when <= now]
-        reading = [deadline for deadline in due if deadline.awaits_answer]
-        self._expire([deadline for deadline in due if not deadline.awaits_answer])
+        reading = [deadline for deadline in due if deadline.awaits_response]
+        self._expire([deadline for deadline in due if not deadline.awaits_response])
         if reading:
+            # They are not due again while they are granted iterations.
             for deadline in reading:
                 deadline.when = math.inf
             self._grant_rounds(reading, _LAST_ROUNDS, now + _LAST_SECONDS)
@@ -78,17 +79,15 @@ class Deadlines:
             self.wake_at(earliest)
 
     def _grant_rounds(self, deadlines: list[Deadline], rounds: int, until: float) -> None:
-        """Expire these after so many more rounds of the loop, unless their blocks end by then."""
-        under_way = [deadline for deadline in deadlines if deadline in self.watched]
+        """Expire deadlines after some more iterations, unless their blocks end by then."""
+        waiting = [deadline for deadline in deadlines if deadline in self.watched]
         used = _LAST_ROUNDS - rounds
-        if not under_way:
+        if not waiting:
             return
         if rounds and (used < _FEWEST_ROUNDS or self.time() < until):
-            self._loop.call_soon(
-                self._grant_rounds, under_way, rounds - 1, until, context=Context()
-            )
+            self._loop.call_soon(self._grant_rounds, waiting, rounds - 1, until, context=Context())
         else:
-            self._expire(under_way)
+            self._expire(waiting)
 
     def _expire(self, deadlines: list[Deadline]) -> None:
         self.watched.difference_update(deadlines)
@@ -97,32 +96,32 @@ class Deadlines:
 
 
 class Deadline:
-    """The limit of what runs in a `with` block, as by `asyncio.timeout`: raises `TimeoutError`."""
+    """The time limit of a `with` block, like `asyncio.timeout`: raises `TimeoutError`."""
 
     __slots__ = ("_all", "_cancelled_before", "_request", "expired", "task", "when")
 
     task: asyncio.Task[object]
-    """The one that is in the block."""
+    """The task that runs the block."""
     _cancelled_before: int
 
     def __init__(
         self, deadlines: Deadlines, seconds: float, request: Sendable | None = None
     ) -> None:
-        """Prepare a limit of so many seconds for a block that may send `request`."""
+        """Prepare a limit of some seconds for a block that may send `request`."""
         self._all = deadlines
         self._request = request
         self.expired = False
-        """Whether it was this that ended the block."""
+        """Whether this deadline ended the block."""
         self.when = deadlines.time() + seconds
         """When it expires, on the loop's clock."""
 
     @property
-    def awaits_answer(self) -> bool:
+    def awaits_response(self) -> bool:
         """Whether the block has sent its request."""
         return self._request is not None and self._request.sent
 
     def shorten(self, seconds: float) -> None:
-        """Let it expire in so many seconds, if that is sooner."""
+        """Expire in some seconds from now, if that is sooner."""
         when = self._all.time() + seconds
         if when < self.when:
             self.when = when
@@ -130,12 +129,12 @@ class Deadline:
                 self._all.wake_at(when)
 
     def check(self) -> None:
-        """Raise `TimeoutError` if it has expired already."""
+        """Raise `TimeoutError` if it has expired."""
         if self.expired:
             raise TimeoutError
 
     def expire(self) -> None:
-        """Cancel the task that is in the block."""
+        """Cancel the task that runs the block."""
         self.expired = True
         self.task.cancel()
 
@@ -144,6 +143,7 @@ class Deadline:
         if task is None:
             raise RuntimeError("a call must be awaited in a task")
         self.task = task
+        # Only our own cancellation may become a TimeoutError, not those requested before.
         self._cancelled_before = task.cancelling()
         self._all.watched.add(self)
         if self.when < self._all.due:
@@ -158,7 +158,7 @@ class Deadline:
     ) -> None:
         self._all.watched.discard(self)
         if self.expired:
-            # Where somebody else cancelled the task too, theirs is the last word.
+            # If someone else has cancelled the task too, the cancellation must go on.
             ours_alone = self.task.uncancel() <= self._cancelled_before
             if ours_alone and exc_type is asyncio.CancelledError:
                 raise TimeoutError from exc

@@ -1,7 +1,7 @@
-"""Files that hold secrets: new, for their owner only, and on the disk before anything goes on.
+"""Files that hold secrets: newly created, private to their owner, and synced to disk.
 
-Only POSIX has `O_NOFOLLOW`, the fsync of a folder, the check of who may write to a folder, and
-locks by `flock`; elsewhere these steps are left out, and the rest is done.
+`O_NOFOLLOW`, the fsync of a folder, the check of who may write to a folder, and `flock` exist only
+on POSIX. Elsewhere, these steps are skipped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from openrouter_async.errors import ConfigurationError
 T = TypeVar("T")
 
 RESERVED: Final = b"\n" * 4096
-"""Written before a key exists, so that a full disk fails then."""
+"""Written before a key exists, so that a full disk fails early."""
 
 _NEW: Final = (
     os.O_RDWR
@@ -34,12 +34,12 @@ _NEW: Final = (
     | getattr(os, "O_BINARY", 0)
 )
 _OLD: Final = _NEW & ~(os.O_CREAT | os.O_EXCL)
+# With O_NONBLOCK, opening a named pipe does not wait for its writer.
 _READ: Final = (_OLD & ~os.O_RDWR) | os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)
-"""Not to wait for the writer of a pipe."""
 
 
 PATIENCE: Final = 0.75
-"""Seconds that foreign code, such as a sink, is waited for when the work is cancelled."""
+"""Seconds to wait for foreign code, such as a sink, after the work has been cancelled."""
 
 
 async def run_to_end(
@@ -48,20 +48,19 @@ async def run_to_end(
     patience: float | None = None,
     undo: Callable[[T], object] | None = None,
 ) -> T:
-    """Run a function in a thread and wait for it, even if the caller is cancelled meanwhile.
+    """Run a function in a thread and let it finish even if the caller is cancelled.
 
-    The function starts at once, so that not even a cancellation that was requested earlier comes
-    before it.
+    The function starts at once, before even a cancellation that was requested earlier takes effect.
 
     Args:
         work: The function; it sees the caller's context variables.
-        patience: Seconds to wait after a cancellation; None: until it returns.
-        undo: After a cancellation, called in a thread with what the function returned, also where
-            that comes after `patience`.
+        patience: Seconds to wait after a cancellation; None: until the function returns.
+        undo: After a cancellation, called in a thread with the function's result, even if that
+            comes after `patience`.
 
     """
     first = threading.Lock()
-    """Taken by what comes first: the end of the work, or a cancellation."""
+    """Acquired by whichever comes first: the end of the work, or a cancellation."""
 
     def whole() -> T:
         result = work()
@@ -75,10 +74,10 @@ async def run_to_end(
     except asyncio.CancelledError:
         ending: asyncio.Future[Any] = running
         if undo is not None and not first.acquire(blocking=False):
-            await outlast(running)  # it has ended, and says so in a moment
+            await outlast(running)  # the work has ended, and the future will be done in a moment
             ending = run_in_daemon_thread(partial(undo, running.result()), name=_NAME)
         await outlast(ending, patience=patience)
-        ending.cancel()  # nobody asks what comes later
+        ending.cancel()  # otherwise asyncio would log a later error as never retrieved
         raise
 
 
@@ -86,9 +85,9 @@ _NAME: Final = "openrouter_async files"
 
 
 async def outlast(*futures: asyncio.Future[Any], patience: float | None = None) -> None:
-    """Wait until all are done, or `patience` seconds, however often this is cancelled meanwhile.
+    """Wait until all futures are done, or for `patience` seconds, ignoring cancellations.
 
-    Their exceptions are retrieved, so that asyncio does not log them.
+    Their exceptions are retrieved, so that asyncio does not log them as never retrieved.
     """
     loop = asyncio.get_running_loop()
     deadline = None if patience is None else loop.time() + patience
@@ -103,28 +102,28 @@ async def outlast(*futures: asyncio.Future[Any], patience: float | None = None) 
             future.exception()
 
 
-def absolute(name: str, given: Any) -> Path:
-    """Return a path made absolute; raises `ConfigurationError` that names the parameter."""
+def absolute(name: str, path: Any) -> Path:
+    """Return an absolute path; raise a `ConfigurationError` that names the parameter."""
     problem = "must be a path"
     try:
-        text: object = os.fspath(given)
+        text: object = os.fspath(path)
         if isinstance(text, str) and text and "\0" not in text:
             os.fsencode(text)
             return Path(text).absolute()
     except (TypeError, ValueError):
         pass
     except OSError:
-        problem = "is relative, and the current folder does not exist any more"
+        problem = "is relative, and the current folder no longer exists"
     raise ConfigurationError(f"{name} {problem}")
 
 
 def open_new(path: Path) -> int:
-    """Create a file that was not there, at 0600 less the umask; raises `OSError`."""
+    """Create a file that must not exist yet, with mode 0600 less the umask; raise `OSError`."""
     return os.open(path, _NEW, 0o600)
 
 
 def open_old(path: Path) -> int:
-    """Open a file for reading and writing, but no symbolic link; raises `OSError`."""
+    """Open a regular file for reading and writing, but not a symbolic link; raise `OSError`."""
     descriptor = os.open(path, _OLD)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -133,7 +132,7 @@ def open_old(path: Path) -> int:
 
 
 def write_over(descriptor: int, data: bytes, *, at: int = 0) -> None:
-    """Write all of `data` from an offset on, and wait until the disk has it."""
+    """Write all of `data` at an offset, and wait until it is on the disk."""
     os.lseek(descriptor, at, os.SEEK_SET)
     while data:
         data = data[os.write(descriptor, data) :]
@@ -141,7 +140,7 @@ def write_over(descriptor: int, data: bytes, *, at: int = 0) -> None:
 
 
 def create(path: Path, data: bytes) -> None:
-    """Create a file with these bytes; nothing is left of it if that fails."""
+    """Create a file with some content; remove it again if that fails."""
     descriptor = open_new(path)
     try:
         write_over(descriptor, data)
@@ -153,9 +152,9 @@ def create(path: Path, data: bytes) -> None:
 
 
 def put(temporary: Path, target: Path, data: bytes, mode: int | None = None) -> None:
-    """Make `target` a file with exactly these bytes, all at once, by way of `temporary`.
+    """Replace the content of `target` atomically, by way of `temporary`.
 
-    The temporary file may be there, with its room reserved. None as `mode`: what it has.
+    The temporary file may exist already, with its space reserved. `mode` None keeps its mode.
     """
     try:
         descriptor = open_old(temporary)
@@ -166,6 +165,7 @@ def put(temporary: Path, target: Path, data: bytes, mode: int | None = None) -> 
         os.ftruncate(descriptor, len(data))
         if mode is not None and hasattr(os, "fchmod"):
             os.fchmod(descriptor, mode)
+        # Synced before the rename, so that a power cut leaves either the old content or the new.
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -174,7 +174,7 @@ def put(temporary: Path, target: Path, data: bytes, mode: int | None = None) -> 
 
 
 def read(path: Path, most: int) -> bytes | None:
-    """Read a regular file up to `most` bytes; None if there is none. Raises `OSError`."""
+    """Read up to `most` bytes of a regular file; None if there is no file. Raises `OSError`."""
     try:
         descriptor = os.open(path, _READ)
     except FileNotFoundError:
@@ -188,58 +188,58 @@ def read(path: Path, most: int) -> bytes | None:
 
 
 def read_from(descriptor: int, most: int = -1) -> bytes:
-    """Read an open file from its beginning, up to `most` bytes, -1: all; raises `OSError`."""
-    with open(descriptor, "rb", closefd=False) as file:  # a descriptor
+    """Read an open file from its beginning, up to `most` bytes (-1: all); raise `OSError`."""
+    with open(descriptor, "rb", closefd=False) as file:
         file.seek(0)
         return file.read(most)
 
 
 def remove(path: Path) -> None:
-    """Remove a file for good; one that is gone is fine."""
+    """Remove a file durably; do nothing if it is gone already."""
     path.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the folder's names; only POSIX can."""
+    """Wait until the folder's entries are on the disk; only on POSIX."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # as on some network file systems
             raise
     finally:
         os.close(descriptor)
 
 
 def refuse_open_folder(folder: Path) -> None:
-    """Raise `PermissionError` where anybody may replace files; only POSIX can tell."""
+    """Raise `PermissionError` if any user may replace files in a folder; only on POSIX."""
     mode = folder.stat().st_mode
     if os.name == "posix" and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise PermissionError(errno.EPERM, f"anybody may replace files in {folder}")
+        raise PermissionError(errno.EPERM, f"any user may replace files in {folder}")
 
 
 class ForeignFileError(PermissionError):
-    """Others may have written the file or folder, so nothing in it can be believed."""
+    """Other users may have written to a file or folder, so its content cannot be trusted."""
 
 
 def refuse_foreign(what: str, status: os.stat_result) -> None:
-    """Raise `ForeignFileError` if others than this user and root may write; only POSIX can tell."""
+    """Raise `ForeignFileError` if users other than this one and root may write; only on POSIX."""
     if os.name != "posix":
         return
     problem = None
     if status.st_uid not in (os.geteuid(), 0):
         problem = "belongs to another user"
     elif status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        problem = "can be written by other users (chmod go-w)"
+        problem = "is writable by other users (chmod go-w)"
     if problem is not None:
         raise ForeignFileError(errno.EPERM, f"{what} {problem}: nothing in it can be trusted")
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the file for this process until it is closed; False: another one has it."""
+    """Lock a file until it is closed; return False if another process has locked it."""
     try:
         import fcntl
     except ImportError:  # not POSIX
@@ -252,28 +252,30 @@ def try_lock(descriptor: int) -> bool:
 
 
 def take(path: Path, descriptor: int) -> None:
-    """Take the file at `path`, which this is; raises `BlockingIOError` if another process has it.
+    """Lock the file at `path`, which has been opened as `descriptor`.
 
-    `FileNotFoundError`: it was removed meanwhile.
+    Raises `BlockingIOError` if another process has locked or replaced it, and `FileNotFoundError`
+    if it was removed in between.
     """
     if not (try_lock(descriptor) and os.path.samestat(os.fstat(descriptor), path.lstat())):
-        raise BlockingIOError(errno.EAGAIN, "another process is at it")
+        raise BlockingIOError(errno.EAGAIN, "another process is using it")
 
 
 def lock(descriptor: int) -> None:
-    """Take the file for this process, waiting for who looks at it; `OSError` if it was removed."""
+    """Lock a file, waiting for other processes; raise `OSError` if it was removed."""
     try:
         import fcntl
     except ImportError:  # not POSIX
         return
     fcntl.flock(descriptor, fcntl.LOCK_EX)
+    # The process that held the lock may have removed the file.
     if os.fstat(descriptor).st_nlink == 0:
-        raise OSError(errno.ENOENT, "somebody removed it")
+        raise OSError(errno.ENOENT, "it was removed")
 
 
 @contextmanager
 def folder_locked(folder: Path) -> Generator[None]:
-    """Keep others who do the same away from the folder; only POSIX can."""
+    """Lock a folder against others that use this function; only on POSIX."""
     try:
         import fcntl
     except ImportError:  # not POSIX
@@ -284,9 +286,10 @@ def folder_locked(folder: Path) -> Generator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
+        # Closing the descriptor releases the lock.
         os.close(descriptor)
 
 
 def reason(error: OSError | ValueError) -> str:
-    """Explain why a file cannot be used, without its content."""
+    """Return why a file cannot be used, without any of its content."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

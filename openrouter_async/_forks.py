@@ -1,4 +1,4 @@
-"""What starts anew in a forked child, which would otherwise share it with its parent."""
+"""Objects that start afresh in a forked child, which would otherwise share them with its parent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Forgetful(Protocol):
     """An object with connections, threads or locks that a forked child must not use."""
 
     def forget(self) -> None:
-        """Start anew, in the child, without touching what the parent goes on using."""
+        """Start afresh in the child, without touching what the parent is still using."""
         ...
 
 

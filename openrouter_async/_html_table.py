@@ -1,4 +1,4 @@
-"""A small HTML table, for notebooks: text is escaped, isolated, and holds no key."""
+"""A small HTML table for notebooks: text is escaped, isolated, and contains no key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from openrouter_async.secret import scrub
 
 _LONGEST: Final = 80
 _MASKED: Final = 24
-"""Characters that a masked key has at most; what is longer may be a whole one."""
+"""The most characters of a masked key, such as a label; longer text may contain a whole key."""
 
 
 _OF_A_KEY: Final = (
@@ -22,14 +22,14 @@ _OF_A_KEY: Final = (
 
 
 def keys_table(keys: Sequence[object]) -> str:
-    """Lay out what of key records people look at first."""
+    """Build a table of keys with the fields that users look at first."""
     rows = ([getattr(key, name) for name in _OF_A_KEY] for key in keys)
     headings = [name.replace("_", " ") for name in _OF_A_KEY]
     return html_table(headings, rows, title=f"{len(keys)} keys, newest first")
 
 
 def html_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> str:
-    """Lay out rows; numbers stand right with two decimals, None is empty, instants are UTC."""
+    """Build a table; floats have two decimals, None is empty, times are UTC."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     caption = f"<p>{escape(title)}</p>" if title else ""
@@ -40,6 +40,7 @@ def html_table(headings: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
 
 
 def _cell(value: Any) -> str:
+    # bool is a subclass of int, and so comes first.
     if isinstance(value, bool):
         return f"<td>{'yes' if value else 'no'}</td>"
     if isinstance(value, int):
@@ -48,7 +49,7 @@ def _cell(value: Any) -> str:
         return f'<td style="text-align: right">{_money.written(value)}</td>'
     if isinstance(value, datetime):
         return f"<td>{value.astimezone(UTC):%Y-%m-%d %H:%M}</td>"
-    # An isolated text cannot turn the direction of what stands beside it.
+    # Isolated with <bdi>, right-to-left text cannot reverse the text beside it.
     return f'<td style="text-align: left"><bdi>{escape(_text(value))}</bdi></td>'
 
 

@@ -1,8 +1,8 @@
-"""Parsing JSON of any origin without exhausting the stack, the memory or the caller's time.
+"""Parsing of untrusted JSON without exhausting the stack, the memory or the caller's time.
 
 The parsers of the standard library and of msgspec recurse in C. On a thread with a small stack
-(1 MiB with musl, 512 KiB for some threads of macOS) Python 3.12 and 3.13 die of a deeply nested
-document before they notice, so the depth is measured first.
+(1 MiB with musl, 512 KiB for some threads on macOS), a deeply nested document crashes Python 3.12
+and 3.13 before they notice, so the depth is measured first.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ DEEPEST: Final = 500
 
 
 def parse(data: bytes, *, most_values: float = math.inf) -> Any:
-    """Return the value of a UTF-8 JSON document; raises `ValueError` that says what it is instead.
+    """Parse a UTF-8 JSON document; raise a `ValueError` whose message completes "the document is".
 
-    Numbers that no float can hold become infinite, and bytes that are no UTF-8 lone surrogates:
-    whoever reads a field refuses them there.
+    Numbers too large for a float become infinite, and bytes that are not UTF-8 become lone
+    surrogates: they are rejected where a field is read.
     """
     check_size(data, most_values=most_values)
     try:
@@ -40,22 +40,24 @@ def as_object(document: object) -> dict[str, Any]:
 def check_size(data: bytes, *, most_values: float = math.inf) -> None:
     """Raise `ValueError` for a document that is nested too deeply or has too many values.
 
-    Nothing is built. Values are counted by the characters that separate them, so that those within
-    strings count too.
+    The document is not parsed. Values are counted by the characters that separate them, including
+    those in strings.
     """
     openers = data.count(b"[") + data.count(b"{")
     if most_values < math.inf and openers + data.count(b",") > most_values:
         raise ValueError("made of too many values")
+    # The depth is measured only if there are enough brackets, since that takes longer.
     if openers > DEEPEST and _depth(data) > DEEPEST:
         raise ValueError("nested too deeply")
 
 
 def _depth(data: bytes) -> int:
-    """Return how deeply a document is nested; brackets within strings do not count."""
+    """Return how deeply a document is nested; brackets in strings do not count."""
     brackets = _STRING.sub(b"", data).translate(_SAME_KIND, _NO_BRACKETS)
     return max(accumulate(1 if bracket == _OPEN else -1 for bracket in brackets), default=0)
 
 
+# Possessive (*+), so that a string without an end does not cause backtracking.
 _STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*+"?', re.DOTALL)
 _OPEN: Final = ord("[")
 _SAME_KIND: Final = bytes.maketrans(b"{}", b"[]")
@@ -67,6 +69,7 @@ def _parse_int(digits: str) -> int | float:
 
 
 _MOST_DIGITS: Final = 400
+"""Any number with more digits is larger than the largest float, which has 309."""
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Functions of the caller that are told what happens, and cannot change it."""
+"""Observers: functions of the caller that are notified of events but cannot affect the work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _LOG: Final = logging.getLogger("openrouter_async")
 async def notify(
     name: str, observer: Callable[P, object], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    """Call an observer, and await what it returns if it is an async function.
+    """Call an observer, and await its result if that is awaitable.
 
-    What it raises is logged, by its class only; cancellation, KeyboardInterrupt and SystemExit
-    pass.
+    Of an exception that it raises, only the class is logged. Cancellation, KeyboardInterrupt and
+    SystemExit pass.
     """
     try:
         result = observer(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""What a call goes out with: omitted values, retries, times and headers, checked before any I/O."""
+"""Options of clients and calls: retries, timeouts, headers and URLs, checked before any I/O."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from openrouter_async.secret import Secret
 
 
 class Omitted(enum.Enum):
-    """The type of `OMITTED`; an enum, because type checkers narrow those by `is`."""
+    """The type of `OMITTED`; an enum, because type checkers narrow enums by `is`."""
 
     OMITTED = "omitted"
 
@@ -31,14 +31,15 @@ class Omitted(enum.Enum):
 
 
 OMITTED: Final = Omitted.OMITTED
-"""The parameter was not given: nothing is sent for it, and the service keeps what it has.
+"""The parameter was not passed: it is not sent, and the service keeps its value.
 
-`None` is a value of its own where the service knows `null` (`limit=None` removes a cap).
+`None` is a value of its own where the service accepts `null` (`limit=None` removes a limit).
 """
 
 
 def _plain(value: float) -> float:
     number = _numbers.real(value)
+    # The validator, which knows the field's name, rejects anything else.
     return value if number is None else number
 
 
@@ -69,28 +70,28 @@ def _statuses(value: Iterable[int] | None) -> frozenset[int]:
 
 @attrs.frozen(kw_only=True)
 class RetryConfig:
-    """How a call is repeated when the retry table allows it; all times are seconds.
+    """How a call is retried when the retry table allows it; all times are in seconds.
 
-    `None` in place of a `RetryConfig` means: one attempt. Nothing here makes a create repeat
-    after it may have been sent. Raises `ConfigurationError` for values out of range.
+    `None` in place of a `RetryConfig` means a single attempt. No setting makes a create repeat once
+    it may have been sent. Raises `ConfigurationError` for values out of range.
     """
 
     strategy: Literal["backoff", "none"] = "backoff"
-    """`"none"` is the same as passing `retries=None`."""
+    """`"none"` has the same effect as `retries=None`."""
     max_attempts: int = attrs.field(default=3, converter=_attempts)
-    """All attempts, the first one included."""
+    """The maximum number of attempts, the first one included."""
     initial_interval: float = attrs.field(default=0.5, converter=_plain, validator=_positive)
     """Upper bound of the first wait, in seconds; waits have full jitter."""
     max_interval: float = attrs.field(default=8.0, converter=_plain, validator=_positive)
     """Upper bound of any wait that the service did not ask for, in seconds."""
     exponent: float = attrs.field(default=2.0, converter=_plain, validator=_positive)
-    """Growth of the bound from one wait to the next."""
+    """The factor by which the bound grows from one wait to the next."""
     max_retry_after: float = attrs.field(default=60.0, converter=_plain, validator=_positive)
-    """The longest `Retry-After` to wait out, in seconds; beyond it the call fails at once."""
+    """The longest `Retry-After` to obey, in seconds; if it is longer, the call fails at once."""
     retry_connection_errors: bool = True
-    """False: no retry at all where there was no answer."""
+    """False: no retry at all if there was no response."""
     status_codes: frozenset[int] = attrs.field(default=None, converter=_statuses)
-    """Statuses to repeat beside those of the table, never for a create."""
+    """Statuses to retry in addition to those of the table; never for a create."""
 
     def __attrs_post_init__(self) -> None:
         if self.strategy not in ("backoff", "none"):
@@ -102,14 +103,15 @@ class RetryConfig:
 
 
 ONCE: Final = RetryConfig(strategy="none", max_attempts=1)
-"""What `retries=None` stands for."""
+"""The policy that `retries=None` stands for."""
 
 
 class CallOptions(TypedDict, total=False):
-    """Options of one call; what is left out is inherited from the client.
+    """Options of one call; those left out are inherited from the client.
 
-    `timeout` is one attempt and `total_timeout` the whole call with queueing and waits, both in
-    seconds; `retries=None` means a single attempt, `None` elsewhere the same as leaving it out.
+    `timeout` limits one attempt and `total_timeout` the whole call with queueing and waits, both in
+    seconds. `retries=None` means a single attempt; for the others, `None` is the same as leaving
+    the option out.
     """
 
     http_referer: str | None
@@ -124,21 +126,23 @@ class CallOptions(TypedDict, total=False):
 
 @attrs.frozen(kw_only=True)
 class Waiting:
-    """Why bulk work waits: told to `on_wait` whenever the service slows it down."""
+    """Why bulk work waits: passed to `on_wait` whenever the service slows the work down."""
 
     seconds: float
-    """How long nothing is sent; 0 if requests only begin more slowly from now on."""
+    """Seconds in which nothing is sent; 0 if requests only start more slowly from now on."""
     rate: float
-    """How many requests a second begin after that."""
+    """Requests per second that start after that."""
     reason: str
-    """One sentence for a person."""
+    """One sentence for a person to read."""
 
 
 OnWait: TypeAlias = Callable[[Waiting], object]
-"""Told why bulk work waits; an async function is awaited, and what it raises changes nothing."""
+"""Called when bulk work waits; an async function is awaited, and errors that it raises are logged.
+
+The work goes on either way."""
 
 MAX_WAIT: Final = 600.0
-"""Seconds that a request of bulk work waits for the service's rate limit by default, in all."""
+"""Total seconds that a request of bulk work waits for the service's rate limit, by default."""
 
 
 DEFAULT_SERVER_URL: Final = "https://openrouter.ai/api/v1"
@@ -153,14 +157,14 @@ _APP_VARIABLES: Final = {
     "x_open_router_title": "OPENROUTER_X_OPEN_ROUTER_TITLE",
     "x_open_router_categories": "OPENROUTER_X_OPEN_ROUTER_CATEGORIES",
 }
-"""The official SDK reads these too."""
+"""Environment variables that the official SDK reads too."""
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE: Final = re.compile(r"[\x20-\x7e\t]*")
 _KEY: Final = re.compile(r"[\x21-\x7e]+")
 _HOST: Final = re.compile(r"[0-9A-Za-z._-]+")
 _OURS: Final = frozenset({
     "authorization", "host", "cookie", "transfer-encoding", "accept-encoding",
-    "connection", "expect", "upgrade",  # with these the answer would not be one
+    "connection", "expect", "upgrade",  # these change how the response arrives
 })  # fmt: skip
 
 
@@ -172,13 +176,13 @@ class Settings:
     headers: Mapping[str, str] = attrs.field(repr=False)
     retries: RetryConfig
     timeout: float
-    """Seconds for one attempt, from the moment it has a connection slot."""
+    """Seconds for one attempt, from when it has a connection slot."""
     total_timeout: float
     """Seconds for the whole call: queue, attempts and waits."""
     allow_insecure_http: bool = False
 
     def override(self, options: CallOptions) -> Settings:
-        """Lay a call's options over these; raises `TypeError` for an unknown one."""
+        """Return these settings with a call's options applied; unknown ones raise `TypeError`."""
         if not options:
             return self
         unknown = options.keys() - CallOptions.__annotations__.keys()
@@ -190,7 +194,7 @@ class Settings:
             changes["base_url"] = checked_url(url, allow_insecure_http=self.allow_insecure_http)
         headers = headers_from(options)
         if headers:
-            changes["headers"] = _laid_over(self.headers, headers)
+            changes["headers"] = _merged(self.headers, headers)
         if "retries" in options:
             changes["retries"] = checked_retries(options["retries"])
         for name in ("timeout", "total_timeout"):
@@ -201,7 +205,7 @@ class Settings:
 
 
 def checked_retries(retries: object) -> RetryConfig:
-    """Return the policy; None is one attempt."""
+    """Return the retry policy; None is a single attempt."""
     if retries is None:
         return ONCE
     if not isinstance(retries, RetryConfig):
@@ -210,7 +214,7 @@ def checked_retries(retries: object) -> RetryConfig:
 
 
 def checked_seconds(name: str, value: object) -> float:
-    """Check a time-out in seconds."""
+    """Check a timeout in seconds."""
     seconds = _numbers.real(value)
     if seconds is None:
         raise ConfigurationError(f"{name} must be a number of seconds")
@@ -222,12 +226,13 @@ def checked_seconds(name: str, value: object) -> float:
 def checked_url(url: object, *, name: str = "server_url", allow_insecure_http: bool) -> str:
     """Check a base URL and drop its trailing slash; plain http is for loopback unless allowed.
 
-    `name` is where it comes from: a parameter or an environment variable.
+    `name` is the parameter or environment variable that it comes from.
     """
     if not isinstance(url, str) or not url.isascii() or not _KEY.fullmatch(url):
         raise ConfigurationError(f"{name} must be a URL without spaces or special characters")
     try:
         parts = urlsplit(url)
+        # Reading an invalid port raises a ValueError.
         _ = parts.port
     except ValueError:
         parts = urlsplit("")
@@ -244,9 +249,9 @@ def checked_url(url: object, *, name: str = "server_url", allow_insecure_http: b
 
 
 def checked_proxy(name: str, proxy: object) -> str:
-    """Check a proxy's URL, without ever showing it: it may have a password.
+    """Check a proxy's URL without ever showing it, because it may contain a password.
 
-    `name` is where it comes from: a parameter or an environment variable.
+    `name` is the parameter or environment variable that it comes from.
     """
     problem = _problem_of_proxy(proxy)
     if problem is None:
@@ -293,7 +298,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def default_headers(options: CallOptions) -> dict[str, str]:
-    """Build the headers of a client: what the caller passes, else what the environment has."""
+    """Build the headers of a client from its options, then the environment."""
+    # An empty variable counts as unset.
     headers = {
         _APP_HEADERS[option]: _checked_value(variable, value)
         for option, variable in _APP_VARIABLES.items()
@@ -303,7 +309,7 @@ def default_headers(options: CallOptions) -> dict[str, str]:
 
 
 def headers_from(options: CallOptions) -> dict[str, str]:
-    """Build and check the headers that a caller asked for; errors never show a value."""
+    """Build the headers from a caller's options and check them; errors never show a value."""
     headers: dict[str, str] = {}
     for option, header in _APP_HEADERS.items():
         value = options.get(option)
@@ -314,18 +320,18 @@ def headers_from(options: CallOptions) -> dict[str, str]:
         raise ConfigurationError("http_headers must be a mapping of names to values")
     for name, value in (extra or {}).items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise ConfigurationError("http_headers has a name that is no header name")
+            raise ConfigurationError("http_headers has a name that is not a valid header name")
         if name.lower() in _OURS or name.lower().startswith(("content-", "proxy-")):
-            raise ConfigurationError(f"http_headers must not set {name}: the client does")
+            raise ConfigurationError(f"http_headers must not set {name}: the client sets it itself")
         checked = _checked_value(f"http_headers[{name!r}]", value)
-        headers = _laid_over(headers, {name: checked})
+        headers = _merged(headers, {name: checked})
     return headers
 
 
-def _laid_over(below: Mapping[str, str], above: Mapping[str, str]) -> dict[str, str]:
-    """Join headers; a name in any case replaces the same name in another."""
-    replaced = {name.lower() for name in above}
-    return {n: v for n, v in below.items() if n.lower() not in replaced} | dict(above)
+def _merged(base: Mapping[str, str], override: Mapping[str, str]) -> dict[str, str]:
+    """Merge headers; a name replaces the same name in any other case."""
+    replaced = {name.lower() for name in override}
+    return {n: v for n, v in base.items() if n.lower() not in replaced} | dict(override)
 
 
 def _checked_value(option: str, value: object) -> str:
@@ -335,12 +341,12 @@ def _checked_value(option: str, value: object) -> str:
 
 
 def checked_key(key: Secret, *, name: str = "api_key") -> Secret:
-    """Check that a key can be a header value, without ever showing it.
+    """Check that a key can be sent as a header value, without ever showing it.
 
-    `name` is where it comes from: a parameter or an environment variable.
+    `name` is the parameter or environment variable that it comes from.
     """
     if not key.reveal():
         raise ConfigurationError("api_key is empty: set OPENROUTER_API_KEY or pass api_key=")
     if not _KEY.fullmatch(key.reveal()):
-        raise ConfigurationError(f"{name} has white space or a character that is not ASCII")
+        raise ConfigurationError(f"{name} contains whitespace or a non-ASCII character")
     return key

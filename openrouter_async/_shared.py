@@ -1,4 +1,4 @@
-"""What all calls of a client share: its key, slots, deadlines, retry budget and pace."""
+"""State that all calls of a client share: its key, slots, deadlines, retry budget and pace."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 KeySource: TypeAlias = Callable[[], "str | Secret | Awaitable[str | Secret]"]
 OnAttempt: TypeAlias = Callable[[str, int, "int | type[OpenRouterError]", float], object]
-"""Told (operation, attempt, status or error class, seconds) after every attempt.
+"""Called with (operation, attempt, status or error class, seconds) after every attempt.
 
-It may be an async function, which is awaited before the call goes on."""
+An async function is awaited before the call goes on."""
 
 
 class Shared:
-    """What a client and all that `with_options` made of it share: key, slots, budget, pause."""
+    """State shared by a client and all clients that its `with_options` has made."""
 
     slots: asyncio.Semaphore
-    """One for each attempt that may be under way; `enter` makes them, for its loop."""
+    """One slot for each attempt that may be in flight; created by `enter` for its loop."""
     deadlines: Deadlines
-    """When attempts must end; made by `enter` too."""
+    """The time limits of calls and attempts; created by `enter` too."""
 
     def __init__(
         self,
@@ -57,68 +57,69 @@ class Shared:
         self.clock: Clock = clock or SystemClock()
         self.budget = RetryBudget()
         self.pacer = Pacer(self.clock.time)
-        """How fast requests may begin; made anew for each loop."""
+        """The pace of requests; a new one is created for each loop."""
         self._clients = 0
 
     def join(self) -> None:
-        """Count one more client that shares this."""
+        """Count another client that shares this state."""
         self._clients += 1
 
     def leave(self) -> bool:
-        """Count one client less; True for the last one."""
+        """Count one client less; return True after the last one."""
         self._clients -= 1
         return self._clients == 0
 
     def enter(self) -> None:
-        """Check that a call can begin here; raises `ClientClosedError` or `WrongLoopError`."""
+        """Check that a call can start here; raise `ClientClosedError` or `WrongLoopError`."""
         if self.transport.closed:
             raise ClientClosedError("the client is closed")
         loop = running_loop()
         if loop is None:
             raise WrongLoopError(
-                "no event loop of asyncio runs here: await calls within asyncio.run(), also in a "
-                "forked child, or use OpenRouter"
+                "no asyncio event loop is running: await calls inside asyncio.run(), in a forked "
+                "child too, or use OpenRouter"
             )
+        # Primitives of asyncio belong to one loop, so a new loop needs new ones.
         if self.transport.bind(loop):
             self.slots = asyncio.Semaphore(self._max_connections)
             self.deadlines = Deadlines(loop)
             self.pacer = Pacer(self.clock.time)
 
     async def close(self) -> None:
-        """End the calls under way and close all connections; a second time does nothing.
+        """End the calls in progress and close all connections; a second call does nothing.
 
-        Raises `WrongLoopError` where the client's loop runs in another thread.
+        Raises `WrongLoopError` if the client's loop runs in another thread.
         """
         loop = self.transport.loop
         if loop is not None and loop is running_loop():
-            self.deadlines.expire_all()  # those calls go on only when this waits
+            self.deadlines.expire_all()  # the cancelled calls run only once this call waits
         elif loop is not None and loop.is_running():
-            raise WrongLoopError("the client belongs to a loop of another thread: close it there")
+            raise WrongLoopError("the client belongs to another thread's loop: close it there")
         await self.transport.close()
 
     async def ask_for_key(self) -> Secret:
-        """Ask the caller's function for the key."""
+        """Return the key, which the caller's function may have to supply."""
         if isinstance(self._key_source, Secret):
             return self._key_source
-        given: object = self._key_source()
-        if inspect.isawaitable(given):
-            given = await given
-        key = Secret(given) if isinstance(given, (str, Secret)) else None
-        del given  # a traceback with locals would show it
+        supplied: object = self._key_source()
+        if inspect.isawaitable(supplied):
+            supplied = await supplied
+        key = Secret(supplied) if isinstance(supplied, (str, Secret)) else None
+        del supplied  # a traceback with locals would show it
         if key is None:
-            raise ConfigurationError("the api_key function must give a str or Secret")
+            raise ConfigurationError("the api_key function must return a str or Secret")
         return checked_key(key)
 
-    async def tell(
+    async def notify_observer(
         self, operation: str, attempt: int, outcome: int | type[OpenRouterError], seconds: float
     ) -> None:
-        """Tell the caller's observer of an attempt; what it raises must not change anything."""
+        """Notify the caller's observer of an attempt; its errors do not affect the call."""
         if self.on_attempt is not None:
             await notify("on_attempt", self.on_attempt, operation, attempt, outcome, seconds)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running event loop; None outside one, as in a child that a task has forked."""
+    """Return the running event loop; None outside one, as in a child forked by a task."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""The blocking twins of all resources, one line a method."""
+"""The blocking versions of all resources; each method makes one call to its async twin."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ T = TypeVar("T")
 
 
 class Run(Protocol):
-    """Run a coroutine to its end in the client's thread."""
+    """A function that runs a coroutine in the client's thread."""
 
     def __call__(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        """Return its result or raise its exception."""
+        """Return the coroutine's result or raise its exception."""
         ...
 
 
@@ -117,7 +117,7 @@ class APIKeys:
         external: External | Mapping[str, Any] | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> CreateKeysResponse:
-        """Create a key; its plaintext is shown once, as `key` of the answer."""
+        """Create a key; its plaintext is returned only once, as `key` of the response."""
         external = wrapped(external)
         return self._run(
             self._keys.create(
@@ -148,7 +148,7 @@ class APIKeys:
         progress: KeyProgress | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[KeyOutcome]:
-        """Get many keys by their hashes, with one outcome for each, in order."""
+        """Get many keys by their hashes; return one outcome for each, in order."""
         return self._run(
             self._keys.get_many(
                 hashes,
@@ -173,7 +173,7 @@ class APIKeys:
         workspace_id: str | UUID | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> UpdateKeysResponse:
-        """Change a key; what is omitted stays as it is."""
+        """Change a key; omitted fields stay as they are."""
         return self._run(
             self._keys.update(
                 hash,
@@ -188,11 +188,11 @@ class APIKeys:
         )
 
     def delete(self, hash: str, **options: Unpack[CallOptions]) -> DeleteKeysResponse:
-        """Delete a key for good."""
+        """Delete a key permanently."""
         return self._run(self._keys.delete(hash, **options))
 
     def get_current_key_metadata(self, **options: Unpack[CallOptions]) -> GetCurrentKeyResponse:
-        """Describe the key that makes the request; works with any key."""
+        """Get the metadata of the key that makes the request; works with any key."""
         return self._run(self._keys.get_current_key_metadata(**options))
 
     def find_candidates(
@@ -202,7 +202,7 @@ class APIKeys:
         within: float = 60.0,
         **options: Unpack[CallOptions],
     ) -> builtins.list[APIKey]:
-        """List the keys that could be the one of an ambiguous create."""
+        """List the keys that an ambiguous create may have made."""
         return self._run(self._keys.find_candidates(error, within=within, **options))
 
     def provision(
@@ -220,7 +220,7 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> ProvisionedKey:
-        """Create a key and put its plaintext where it belongs, whatever fails on the way."""
+        """Create a key and store its plaintext safely, whatever fails on the way."""
         external = wrapped(external)
         return self._run(
             self._keys.provision(
@@ -248,7 +248,7 @@ class APIKeys:
         allow_unguarded: bool = False,
         **options: Unpack[CallOptions],
     ) -> Rotation:
-        """Replace a key by a twin: create, store, verify, compare, then disable the old one."""
+        """Replace a key: create a successor, store, verify, compare, then disable the old key."""
         return self._run(
             self._keys.rotate(
                 hash,
@@ -268,7 +268,7 @@ class APIKeys:
         now: datetime | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[FinishedRotation]:
-        """Delete the old keys of rotations that were disabled longer than a grace, and unused."""
+        """Delete old keys of rotations that have been disabled and unused for a grace period."""
         return self._run(
             self._keys.finish_rotations(grace=grace, journal_dir=journal_dir, now=now, **options)
         )
@@ -280,7 +280,7 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> APIKey:
-        """Undo a rotation: enable the old key, delete the new one, and forget the rotation."""
+        """Undo a rotation: enable the old key, delete the new one and remove the journal."""
         return self._run(self._keys.roll_back(hash, journal_dir=journal_dir, **options))
 
     def recover(
@@ -290,7 +290,7 @@ class APIKeys:
         within: float = 0.0,
         **options: Unpack[CallOptions],
     ) -> builtins.list[Unfinished]:
-        """List what the journals say is unfinished, oldest first; changes nothing."""
+        """List the unfinished work that journals record, oldest first; change nothing."""
         return self._run(self._keys.recover(journal_dir=journal_dir, within=within, **options))
 
     def resume(
@@ -301,7 +301,7 @@ class APIKeys:
         verify_within: float = 30.0,
         **options: Unpack[CallOptions],
     ) -> Unfinished | None:
-        """Bring an unfinished work to its end as far as that needs no decision."""
+        """Complete unfinished work as far as that needs no decision."""
         return self._run(
             self._keys.resume(unfinished, sink=sink, verify_within=verify_within, **options)
         )
@@ -321,7 +321,7 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[Outcome]:
-        """Create many keys, each plaintext stored before the next key is asked for on its slot."""
+        """Create many keys; each slot stores a key's plaintext before it requests the next key."""
         return self._run_all(
             self._keys.create_many(
                 keys,
@@ -351,7 +351,7 @@ class APIKeys:
         outcomes_file: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[Outcome]:
-        """Change many keys; what is omitted stays as it is."""
+        """Change many keys; omitted fields stay as they are."""
         return self._run_all(
             self._keys.update_many(
                 changes,
@@ -407,7 +407,7 @@ class APIKeys:
         outcomes_file: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[Outcome]:
-        """Delete many keys for good."""
+        """Delete many keys permanently."""
         return self._run_all(
             self._keys.delete_many(
                 hashes,
@@ -423,6 +423,7 @@ class APIKeys:
         )
 
     def _run_all(self, run: BulkRun) -> builtins.list[Outcome]:
+        # The outcomes so far go along with any exception, even Ctrl-C.
         try:
             return self._run(run.finish())
         except BaseException as error:
@@ -470,16 +471,16 @@ class Guardrails:
         limit: int | str | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> ListGuardrailKeyAssignmentsResponse:
-        """List one page of the guardrails that are assigned to keys, of all workspaces."""
+        """List one page of the guardrail assignments to keys, in all workspaces."""
         return self._run(
             self._guardrails.list_key_assignments(offset=offset, limit=limit, **options)
         )
 
 
 class Walk(Iterator[T], Generic[T]):
-    """An iteration over the rows of all pages; it crosses into the client's thread once a page.
+    """An iteration over the rows of all pages; it switches to the client's thread once per page.
 
-    Several threads may iterate over one walk: each row comes once, to one of them.
+    Several threads may iterate over one walk: each row goes to exactly one of them.
     """
 
     def __init__(self, walk: paging.Walk[T], run: Run) -> None:
@@ -499,11 +500,11 @@ class Walk(Iterator[T], Generic[T]):
 
     @property
     def pages(self) -> int:
-        """How many pages were fetched so far."""
+        """The number of pages fetched so far."""
         return self._walk.pages
 
     def close(self) -> None:
-        """End the walk, also for a thread that waits for a row; nothing more is fetched."""
+        """End the walk, even for a thread that waits for a row; nothing more is fetched."""
         self._run(self._walk.aclose())
         with self._turn:
             self._rows.clear()
@@ -516,12 +517,12 @@ class KeyWalk(Walk[APIKey]):
 
     @property
     def complete(self) -> bool:
-        """Whether the walk is over, and every seam between two pages and the end were verified."""
+        """Whether the walk is over, and the end and every seam between two pages are verified."""
         return self._walk.complete
 
     @property
     def refetched(self) -> int:
-        """How many pages were fetched again because keys were deleted meanwhile."""
+        """The number of pages fetched again because keys were deleted during the walk."""
         return self._walk.refetched
 
     @property
@@ -537,5 +538,5 @@ class WorkspaceWalk(Walk[Workspace]):
 
     @property
     def complete(self) -> bool:
-        """Whether the walk is over and the list did not change meanwhile, by its total."""
+        """Whether the walk is over and the list's total did not change during it."""
         return self._walk.complete

@@ -1,7 +1,7 @@
-"""Blocking work in a thread that never holds the end of the program back.
+"""Blocking work in a thread that never delays the program's exit.
 
-asyncio's default executor does: Python waits at its exit for what runs there, and once the main
-thread has ended the executor accepts no work any more.
+asyncio's default executor does: Python waits at exit for its threads, and once the main thread has
+ended, the executor accepts no more work.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 
 def run_in_daemon_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[T]:
-    """Start `work` in a daemon thread of its own at once; return a future of the running loop.
+    """Start `work` at once in its own daemon thread; return a future of the running loop.
 
     - The thread is called `name` and sees the caller's context variables.
     - The future gets what `work` returns or raises.
-    - Cancelling the future ends the wait only: the work goes on, and its outcome is dropped.
-      Who must know how it ends awaits `asyncio.shield(future)` or `asyncio.wait({future})`.
-    - Where no thread can be started (Python is shutting down, or there are too many), `work` runs
-      in place, and the future is done when it is returned.
-    - At the end of the program the thread is not waited for: work under way stops where it is.
+    - Cancelling the future ends only the wait: the work goes on, and its outcome is dropped.
+      To learn the outcome, await `asyncio.shield(future)` or `asyncio.wait({future})`.
+    - If no thread can be started (Python is shutting down, or there are too many), `work` runs in
+      the calling thread, and the future is done when it is returned.
+    - Python does not wait for the thread at exit: work in progress stops where it is.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -33,7 +33,7 @@ def run_in_daemon_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[
 
     def run() -> None:
         outcome = _outcome_of(work, context)
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed, so nothing waits for the outcome
             loop.call_soon_threadsafe(_settle, future, *outcome)
 
     try:
@@ -42,6 +42,7 @@ def run_in_daemon_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[
         started = False
     else:
         started = True
+    # Run outside the except block, so that exceptions of the work are not chained to its error.
     if not started:
         _settle(future, *_outcome_of(work, context))
     return future
@@ -50,10 +51,14 @@ def run_in_daemon_thread(work: Callable[[], T], *, name: str) -> asyncio.Future[
 def _outcome_of(
     work: Callable[[], T], context: contextvars.Context
 ) -> tuple[T | None, BaseException | None]:
-    """Do the work; no frame of the traceback knows the future, which would make a cycle."""
+    """Do the work and return its result or exception.
+
+    This is a function of its own so that no frame of the exception's traceback refers to the
+    future, which would make a reference cycle.
+    """
     try:
         return context.run(work), None
-    except StopIteration:  # no future takes it
+    except StopIteration:  # futures do not accept it
         return None, RuntimeError("the work raised StopIteration")
     except BaseException as error:  # noqa: BLE001  # it is raised where the future is awaited
         return None, error

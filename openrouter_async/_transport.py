@@ -1,7 +1,7 @@
-"""The wire: one request out, one answer in, over an aiohttp session of ours.
+"""The wire: sends one request and reads one response, over our own aiohttp session.
 
-Nothing of aiohttp leaves this module: a failure is a `SendError` that says what went wrong in the
-retry table's words, and whether the request may have reached the service.
+Nothing of aiohttp leaves this module: a failure is a `SendError` with the row of the retry table
+that it belongs to, which depends on whether the request may have reached the service.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from multidict import CIMultiDict
 from yarl import URL
 
-from openrouter_async._circles import let_go
+from openrouter_async._circles import drop_tracebacks
 from openrouter_async._codings import unpack
 from openrouter_async._forks import forget_after_fork
 from openrouter_async._operations import Request
@@ -41,14 +41,15 @@ from openrouter_async.errors import ConfigurationError, WrongLoopError
 from openrouter_async.secret import Secret
 
 MAX_BODY: Final = 8 * 1024 * 1024
-"""Bytes of a decoded 2XX answer that are read at most; a page of keys is about 70 kB."""
+"""The most bytes to read of a decoded 2XX response; a page of keys is about 70 kB."""
 MAX_ERROR_BODY: Final = 64 * 1024
-"""Bytes of any other answer that are read at most."""
+"""The most bytes to read of any other response."""
 _MAX_FIELD: Final = 16 * 1024
-"""Bytes of one header of an answer, name and value, and of its status line; twice aiohttp's."""
+"""The most bytes in a response header, name and value, or status line; twice aiohttp's default."""
 _MAX_FIELDS: Final = 256
-"""Headers of an answer; twice aiohttp's."""
+"""The most headers in a response; twice aiohttp's default."""
 _FIRST_ERROR: Final = 300
+# Deadlines of our own limit attempts and calls; aiohttp's timers would only add to the cost.
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
 _USER_AGENT: Final = (
     f"openrouter_async/{__version__} "
@@ -61,29 +62,29 @@ _HEADERS: Final = {
 }
 
 _INHERITED: Final[list[object]] = []
-"""What a forked child keeps unused, since finalizers would close it."""
+"""Objects that a forked child keeps but never uses, because their finalizers would close them."""
 _INHERITED_LOOPS: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
-"""Loops of the parent process: what is registered with them here is registered there too."""
+"""Loops of the parent process: what the child registers with them, it registers there too."""
 
 NO_KEY: Final = Secret("")
 
 
 class Attempt:
-    """One request that may leave once, with the key that it goes out with."""
+    """State of one attempt: its credentials, and whether it has been sent."""
 
     __slots__ = ("key", "proxy_login", "sent")
 
     def __init__(self) -> None:
         self.key = NO_KEY
         self.proxy_login = NO_KEY
-        """The value of `Proxy-Authorization`; empty: there is none."""
+        """The value of `Proxy-Authorization`; empty if there is none."""
         self.sent = False
         """Whether the request may have reached the service."""
 
     def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> Awaitable[aiohttp.ClientResponse]:
-        """Belong to the request that aiohttp makes of it: this is a client middleware."""
+        """Attach itself to the request that aiohttp has built, as a client middleware."""
         if isinstance(request, _Request):
             request.attempt = self
             if request.proxy is not None and request.is_ssl() and self.proxy_login.reveal():
@@ -93,20 +94,21 @@ class Attempt:
 
 
 class _Request(aiohttp.ClientRequest):
-    """A request that tells its attempt when it begins to leave.
+    """A request that marks its attempt as sent just before it sends the first byte.
 
-    It sets the headers with credentials only then: `request()` copies those that it is given into
-    locals, which a traceback with locals would show.
+    Only then does it set the headers with credentials: `request()` copies the headers passed to it
+    into locals, which a traceback with locals would show.
     """
 
     attempt: Attempt
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        if self.attempt.sent:  # a repeat of aiohttp's own
-            raise SendError(Condition.NO_ANSWER, f"the connection to {_place(self.url)} broke")
+        if self.attempt.sent:  # aiohttp's own retry
+            raise SendError(Condition.NO_RESPONSE, f"the connection to {_place(self.url)} was lost")
         if conn.protocol is None or conn.protocol.should_close:
-            # The next call would take for its answer what nobody had asked for.
-            raise SendError(Condition.REFUSED, f"{_place(self.url)} sent what nobody asked for")
+            # This call would take the unrequested data for its own response.
+            unrequested = f"{_place(self.url)} sent data before any request was made"
+            raise SendError(Condition.REFUSED, unrequested)
         self.attempt.sent = True
         self.headers[hdrs.AUTHORIZATION] = f"Bearer {self.attempt.key.reveal()}"
         if self.proxy is not None and not self.is_ssl() and self.attempt.proxy_login.reveal():
@@ -115,30 +117,30 @@ class _Request(aiohttp.ClientRequest):
 
 
 class _Response(aiohttp.ClientResponse):
-    """An answer whose repr, which a traceback with locals shows, has none of its headers."""
+    """A response without headers in its repr, which a traceback with locals shows."""
 
     def __repr__(self) -> str:
-        return f"<answer {self.status}>"
+        return f"<response {self.status}>"
 
 
 def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
-    """Describe what an exception of aiohttp means, in words without anything of the request.
+    """Convert an exception of aiohttp; the message contains nothing of the request.
 
-    A caller's connector or resolver may raise anything, of which only the class is named.
+    A caller's connector or resolver may raise anything; for unknown errors only the class is named.
     """
     place = _place(url)
     if not sent:
         return _explain_not_sent(error, url, place)
     if not isinstance(error, aiohttp.ClientResponseError):
-        return SendError(Condition.NO_ANSWER, f"the connection to {place} broke")
+        return SendError(Condition.NO_RESPONSE, f"the connection to {place} was lost")
     if error.message.startswith(_HEAD_TOO_LARGE):
         bounds = f"{_MAX_FIELDS} headers of {_MAX_FIELD // 1024} KiB each"
         return SendError(Condition.MALFORMED, f"{place} sent more than {bounds}")
-    return SendError(Condition.MALFORMED, f"{place} did not answer in HTTP")
+    return SendError(Condition.MALFORMED, f"{place} sent a response that is not HTTP")
 
 
 _HEAD_TOO_LARGE: Final = ("Got more than", "400, message:\n  Too many headers", "Too many headers")
-"""How aiohttp begins what it says of a head beyond the bounds."""
+"""How aiohttp's messages about headers beyond the bounds begin."""
 
 
 def _place(url: URL) -> str:
@@ -153,10 +155,11 @@ def _explain_not_sent(error: Exception, url: URL, place: str) -> SendError:
             reason = _tls_reason(error)
             return SendError(Condition.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
         case aiohttp.ClientHttpProxyError():
+            # A proxy's 5XX may be temporary; a 403 or 407 stays.
             trouble = Condition.REFUSED if error.status >= _SERVER_FAILED else Condition.UNTRUSTED
             return SendError(trouble, f"the proxy refused to connect (status {error.status})")
         case aiohttp.ClientResponseError():
-            return SendError(Condition.UNTRUSTED, "the proxy did not answer in HTTP")
+            return SendError(Condition.UNTRUSTED, "the proxy sent a response that is not HTTP")
         case aiohttp.ClientProxyConnectionError():
             return SendError(Condition.REFUSED, "cannot connect to the proxy")
         case _:
@@ -168,11 +171,11 @@ _SERVER_FAILED: Final = 500
 
 
 def _explain_lookup(error: aiohttp.ClientConnectorDNSError, host: object) -> SendError:
-    """Tell a name that does not exist from a resolver that has trouble and may get over it."""
+    """Distinguish a name that does not exist from a temporary failure of the resolver."""
     cause = getattr(error, "os_error", None)
     number = getattr(cause, "errno", None)
-    known = number in _NO_SUCH_HOST if isinstance(cause, socket.gaierror) else number is None
-    if known:
+    unknown = number in _NO_SUCH_HOST if isinstance(cause, socket.gaierror) else number is None
+    if unknown:
         return SendError(Condition.UNKNOWN_HOST, f"unknown host {host}")
     return SendError(Condition.REFUSED, f"cannot look up {host}{_reason(cause)}")
 
@@ -184,12 +187,13 @@ _NO_SUCH_HOST: Final = frozenset(
 
 
 def _reason(error: object) -> str:
-    """Say why, in the system's words; of an exception of the caller's, only the class is named."""
+    """Return the operating system's reason; for a foreign exception, only the name of its class."""
     if isinstance(error, socket.gaierror):
-        return ": the resolver failed for now"
+        return ": the resolver failed temporarily"
     number = error.errno if isinstance(error, OSError) else None
     numbers = [number] if isinstance(number, int) and 0 < number < _NO_ERRNO else []
-    if type(error) is OSError and not numbers:  # several addresses, each with an error
+    # With several addresses, asyncio raises one error whose text lists those of all of them.
+    if type(error) is OSError and not numbers:
         numbers = [int(number) for number in _ERRNO.findall(str(error))]
     reasons = list(dict.fromkeys(os.strerror(number) for number in numbers))
     if not reasons and not isinstance(error, aiohttp.ClientError):
@@ -208,30 +212,30 @@ def _tls_reason(error: Exception) -> str:
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up in daemon threads, so that a resolver that hangs does not hold an exit back.
+    """A resolver in daemon threads, so that a hanging lookup does not delay the program's exit.
 
-    aiohttp's own would use asyncio's executor, whose threads Python waits for.
+    aiohttp's own resolver uses asyncio's executor, whose threads Python waits for at exit.
     """
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return the addresses of a host; raises `OSError`."""
+        """Return the addresses of a host; raise `OSError` if there are none."""
         work = partial(_look_up, host, port, family)
         return await run_in_daemon_thread(work, name="openrouter-resolver")
 
     async def close(self) -> None:
-        """Do nothing: there is nothing open."""
+        """Do nothing: nothing is open."""
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    # Windows without a network would not find localhost otherwise.
+    # With AI_ADDRCONFIG, Windows without a network does not resolve localhost.
     offline = sys.platform == "win32" and host.rstrip(".").casefold() == "localhost"
     flags = 0 if offline else socket.AI_ADDRCONFIG
     return [
         ResolveResult(
             hostname=host,
-            # The numeric address; for a link-local one with its scope.
+            # The numeric address, with its scope if it is link-local.
             host=socket.getnameinfo(address, _NUMERIC)[0] if scope else str(address[0]),
             port=port,
             family=kind,
@@ -249,15 +253,15 @@ _NUMERIC: Final = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
 class _Proxy(NamedTuple):
-    """Where a proxy is, and who we are to it; no repr shows the latter."""
+    """A proxy's URL and our login, which no repr shows."""
 
     url: URL | None = None
     login: Secret = NO_KEY
-    """The value of `Proxy-Authorization`; empty: there is none."""
+    """The value of `Proxy-Authorization`; empty if there is none."""
 
 
 def _proxy_at(address: str) -> _Proxy:
-    """Split a proxy's checked URL into its place and the login in it."""
+    """Split a proxy's checked URL into the plain URL and the login."""
     url = URL(address)
     del address  # a traceback with locals would show it
     if url.user is None and url.password is None:
@@ -267,10 +271,9 @@ def _proxy_at(address: str) -> _Proxy:
 
 
 def _environment_proxy(url: URL) -> _Proxy:
-    """Return the proxy that the environment names for such a URL.
+    """Return the proxy that the environment names for a URL; raise `ConfigurationError`.
 
-    aiohttp would ignore in silence what it cannot use, and what is for all schemes. Raises
-    `ConfigurationError`.
+    aiohttp silently ignores proxies that it cannot use, and `ALL_PROXY`.
     """
     proxies = getproxies()
     for kind in (url.scheme, "all"):
@@ -282,7 +285,7 @@ def _environment_proxy(url: URL) -> _Proxy:
 
 
 class Transport:
-    """The sessions of one client: opened when first used, bound to the loop they were opened in."""
+    """The sessions of one client: opened on first use, and bound to the running loop."""
 
     def __init__(
         self,
@@ -299,10 +302,11 @@ class Transport:
         self._trust_env = trust_env
         self._connector = connector
         self.loop: asyncio.AbstractEventLoop | None = None
-        """The one that it is bound to."""
+        """The loop that it is bound to."""
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
+        """One session that keeps connections alive (False), and one that does not (True)."""
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        """Of all connections, also of those that are being made."""
+        """The sockets of all connections, those still being made included."""
         self._keeper: AsyncGenerator[None, None] | None = None
         self.closed = False
         forget_after_fork(self)
@@ -316,9 +320,10 @@ class Transport:
         headers: Mapping[str, str],
         fresh_connection: bool,
     ) -> Response:
-        """Send the request once and read the answer, bounded in size but not in time.
+        """Send the request once and read the response, up to a size but without a time limit.
 
-        `fresh_connection` keeps a stale one from making a create ambiguous. Raises `SendError`.
+        `fresh_connection` prevents a stale connection from making a create ambiguous. Raises
+        `SendError`.
         """
         if self.closed:
             raise SendError(Condition.REFUSED, "the client is closed")
@@ -346,7 +351,8 @@ class Transport:
             raise
         except Exception as error:  # noqa: BLE001  # a caller's connector may raise anything
             failure = _explain(error, url, sent=attempt.sent)
-            let_go(error)
+            drop_tracebacks(error)
+        # Raised outside the except block, so that the exception of aiohttp is not chained.
         raise failure
 
     async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -354,6 +360,7 @@ class Transport:
             raise WrongLoopError(_FORKED)
         if self._keeper is None:
             self._keeper = _close_with_the_loop(self._sessions)
+            # A loop registers an async generator, to close it, only when it is first iterated.
             await anext(self._keeper)
         try:
             session = self._sessions[fresh] = self._new_session(fresh=fresh)
@@ -361,9 +368,10 @@ class Transport:
             pass
         else:
             return session
-        raise WrongLoopError("the connector that was passed belongs to another event loop")
+        raise WrongLoopError("the connector passed to the client belongs to another event loop")
 
     def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        # The connector needs no limit: the slots that all calls share are the limit.
         connector = self._connector or aiohttp.TCPConnector(
             limit=0,
             force_close=fresh,
@@ -374,18 +382,18 @@ class Transport:
         session = aiohttp.ClientSession(
             connector=connector,
             connector_owner=self._connector is None,
-            loop=asyncio.get_running_loop(),  # else it would be the connector's, running or not
+            loop=asyncio.get_running_loop(),  # by default it is the connector's, running or not
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=_HEADERS,
             request_class=_Request,
             response_class=_Response,
             timeout=_NO_TIMEOUT,
-            auto_decompress=False,  # aiohttp takes a wrong label for a broken connection
+            auto_decompress=False,  # aiohttp reports a wrong Content-Encoding as a lost connection
             max_line_size=_MAX_FIELD,
             max_field_size=_MAX_FIELD,
             max_headers=_MAX_FIELDS,
         )
-        # Otherwise aiohttp repeats a GET or DELETE once when a connection breaks.
+        # Otherwise aiohttp retries a GET or DELETE once when a connection breaks.
         session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
         return session
 
@@ -395,10 +403,10 @@ class Transport:
         return new
 
     def bind(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Belong to `loop` from now on; True if that is news.
+        """Bind the transport to `loop`; return False if it was bound to it already.
 
-        Raises `WrongLoopError` while the loop used so far still runs, and for the parent's loop in
-        a forked child.
+        Raises `WrongLoopError` while the loop used so far is still open, and for the parent's loop
+        in a forked child.
         """
         if self.loop is loop:
             return False
@@ -406,7 +414,7 @@ class Transport:
             raise WrongLoopError(_FORKED)
         if self.loop is not None and not self.loop.is_closed():
             raise WrongLoopError(
-                "the client belongs to another event loop that is not closed: use one client for "
+                "the client belongs to another event loop that is still open: use one client for "
                 "each loop, or OpenRouter from threads"
             )
         self.abandon()
@@ -414,7 +422,7 @@ class Transport:
         return True
 
     def abandon(self) -> None:
-        """Let go of what is open without a loop: its own is closed, or the client was forgotten."""
+        """Close what is open without a loop: its own is closed, or the client was never closed."""
         for session in self._sessions.values():
             connector = session.connector
             session.detach()
@@ -424,11 +432,10 @@ class Transport:
         self._keeper = None
 
     def forget(self) -> None:
-        """Start anew in a forked child without touching what it shares with its parent.
+        """Start afresh in a forked child without touching what it shares with its parent.
 
         Closing the inherited connections would unregister them from the parent's event loop too,
-        so that they are kept, unused, for as long as the child lives. A caller's connector is left
-        as it is.
+        so they are kept, unused, until the child exits. A caller's connector is left as it is.
         """
         _cut_off(list(self._sockets))
         self._sockets.clear()
@@ -436,7 +443,7 @@ class Transport:
             connector = session.connector
             session.detach()
             if connector is not None and self._connector is None:
-                # Otherwise its finalizer would close it.
+                # Otherwise its finalizer would close the connections.
                 connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
                 _INHERITED.append(connector)
         _INHERITED.append(self._keeper)
@@ -447,7 +454,7 @@ class Transport:
 
     @property
     def is_open(self) -> bool:
-        """Whether something was opened that nobody has closed."""
+        """Whether sessions have been opened and not closed yet."""
         return self._keeper is not None
 
     async def close(self) -> None:
@@ -458,22 +465,22 @@ class Transport:
             if keeper is not None and self.loop is asyncio.get_running_loop():
                 await keeper.aclose()
         finally:
-            self.abandon()  # of what is still open, if its loop is another or this was cancelled
+            self.abandon()  # some are still open if their loop is another or this was cancelled
 
 
 _FORKED: Final = (
-    "the event loop was inherited from the parent process, which goes on using what is registered "
+    "the event loop was inherited from the parent process, which still uses what is registered "
     "with it: run a new event loop in the forked child"
 )
 
 
 def _cut_off(connections: list[socket.socket]) -> None:
-    """Replace a forked child's copies of its parent's connections by dead ends.
+    """Replace a forked child's copies of its parent's connections with closed sockets.
 
-    Were the child to run the inherited event loop, that would read the parent's responses, and
-    calls under way would send their requests a second time.
+    Otherwise, if the child ran the inherited event loop, it would read the parent's responses, and
+    calls in flight would send their requests a second time.
     """
-    with suppress(OSError):  # no descriptor is free: the child can do nothing else either
+    with suppress(OSError):  # no descriptor is free, so the child cannot do anything else either
         dead_end, other_end = socket.socketpair()
         other_end.close()
         with dead_end:
@@ -485,9 +492,10 @@ def _cut_off(connections: list[socket.socket]) -> None:
 async def _close_with_the_loop(
     sessions: dict[bool, aiohttp.ClientSession],
 ) -> AsyncGenerator[None, None]:
-    """Close the sessions when this is closed, which asyncio does before it closes its loop.
+    """Close the sessions when this generator is closed, by asyncio at the latest.
 
-    Connections that outlived their loop could not be closed any more.
+    `asyncio.run()` closes async generators before the loop; after that, connections could no longer
+    be closed properly.
     """
     try:
         yield
@@ -497,9 +505,9 @@ async def _close_with_the_loop(
 
 
 def _join(base_url: str, target: str) -> URL:
-    """Build the URL from the base, which yarl parses once and remembers.
+    """Append a target to the base URL, which yarl parses once and caches.
 
-    The target is encoded already, and goes out as it stands, with its query.
+    The target is already encoded, and is sent as it is, with its query.
     """
     base = URL(base_url, encoded=True)
     return base.with_path(base.raw_path.rstrip("/") + target, encoded=True)
@@ -510,7 +518,7 @@ def _json_payload(body: bytes) -> aiohttp.BytesPayload:
 
 
 class _Body:
-    """The pieces of a body, kept out of locals, which a traceback may show."""
+    """The pieces of a body, kept out of locals, which a traceback with locals would show."""
 
     __slots__ = ("_pieces", "size")
 
@@ -519,44 +527,46 @@ class _Body:
         self.size = 0
 
     def add(self, piece: bytes) -> bool:
-        """Take one more piece; False for the empty one at the end."""
-        if piece:  # a whole body in one piece is not copied
+        """Add a piece; return False for the empty one at the end."""
+        if piece:  # join() does not copy a body that came in one piece
             self._pieces.append(piece)
             self.size += len(piece)
         return bool(piece)
 
     def whole(self) -> bytes:
+        """Return the whole body."""
         return b"".join(self._pieces)
 
 
-async def _read(response: aiohttp.ClientResponse) -> Response:
-    bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
+async def _read(incoming: aiohttp.ClientResponse) -> Response:
+    """Read a response up to the bound on its size."""
+    bound = MAX_BODY if incoming.status < _FIRST_ERROR else MAX_ERROR_BODY
     body = _Body()
     truncated = False
     try:
-        while body.size <= bound and body.add(await response.content.readany()):
+        while body.size <= bound and body.add(await incoming.content.readany()):
             pass
-    except Exception as error:  # noqa: BLE001  # whatever broke it, what has arrived counts
+    except Exception as error:  # noqa: BLE001  # whatever broke off, the part that arrived counts
         truncated = True
-        let_go(error)
-    reply = Response(
-        status=response.status,
-        headers=response.headers,
+        drop_tracebacks(error)
+    response = Response(
+        status=incoming.status,
+        headers=incoming.headers,
         body=body.whole()[:bound],
         truncated=truncated,
         too_large=body.size > bound,
         received_at=time.time(),
     )
-    claimed = response.headers.get(hdrs.CONTENT_ENCODING)
-    if claimed and not reply.too_large:
-        _unpack(reply, claimed, bound)
-    return reply
+    claimed = incoming.headers.get(hdrs.CONTENT_ENCODING)
+    if claimed and not response.too_large:
+        _unpack(response, claimed, bound)
+    return response
 
 
-def _unpack(reply: Response, claimed: str, bound: int) -> None:
-    """Undo the coding of an answer's body."""
-    unpacked = unpack(reply.body, claimed, bound)
-    reply.body = unpacked.body[:bound]
-    reply.too_large = len(unpacked.body) > bound
-    reply.truncated = reply.truncated or unpacked.cut
-    reply.miscoded = claimed if unpacked.wrong and not reply.truncated else None
+def _unpack(response: Response, claimed: str, bound: int) -> None:
+    """Decode the body from the content coding that its header claims."""
+    unpacked = unpack(response.body, claimed, bound)
+    response.body = unpacked.body[:bound]
+    response.too_large = len(unpacked.body) > bound
+    response.truncated = response.truncated or unpacked.cut
+    response.miscoded = claimed if unpacked.wrong and not response.truncated else None

@@ -1,8 +1,8 @@
 """`client.api_keys`: the operations on keys.
 
-Amounts are USD. Every method raises an `OpenRouterError`: one by status for an answer of 4XX or
-5XX, `APIConnectionError` or `APITimeoutError` without an answer, `InvalidRequestError` for a
-refused parameter before anything is sent. Rules of the service:
+Amounts are in USD. Methods raise an `OpenRouterError`: for a 4XX or 5XX response, the class of its
+status; without a response, `APIConnectionError` or `APITimeoutError`; for a rejected parameter,
+`InvalidRequestError` before anything is sent. The service's rules:
 https://openrouter.ai/docs/guides/overview/auth/management-api-keys
 """
 
@@ -78,20 +78,20 @@ class APIKeys:
         """List one page of keys, at most 100, newest first.
 
         Args:
-            include_disabled: Whether disabled keys are listed; the service's default is False.
-            include_expired: Whether expired keys are listed; the service's default is False.
-            offset: How many keys to skip. To see all keys, use `iter`.
-            workspace_id: The workspace to list; without it, only the default workspace.
+            include_disabled: Whether to list disabled keys; the service's default is False.
+            include_expired: Whether to list expired keys; the service's default is False.
+            offset: How many keys to skip. To get all keys, use `iter`.
+            workspace_id: The workspace whose keys to list; omitted: the default workspace.
             **options: See `CallOptions`.
 
         """
-        given = ListKeys(
+        params = ListKeys(
             include_disabled=include_disabled,
             include_expired=include_expired,
             offset=offset,
             workspace_id=workspace_id,
         )
-        return await self._caller.call(LIST, given, options)
+        return await self._caller.call(LIST, params, options)
 
     def iter(
         self,
@@ -108,19 +108,20 @@ class APIKeys:
         Args:
             include_disabled: As for `list`.
             include_expired: As for `list`.
-            workspace_id: As for `list`; each workspace is walked by itself.
-            lenient: Collect records that cannot be read in `.problems` instead of raising.
-            concurrency: How many pages may be fetched at once, ahead of the one that is read.
+            workspace_id: As for `list`; a walk covers a single workspace.
+            lenient: Whether to collect records that cannot be read in `.problems` instead of
+                raising.
+            concurrency: How many pages may be fetched at once, ahead of the current one.
             **options: See `CallOptions`; they apply to each page.
 
         """
-        given = ListKeys(
+        params = ListKeys(
             include_disabled=include_disabled,
             include_expired=include_expired,
             workspace_id=workspace_id,
         )
         throttle = Throttle(self._caller, concurrency=concurrency)
-        return KeyWalk(throttle, given, options, lenient=lenient, window=lambda: concurrency)
+        return KeyWalk(throttle, params, options, lenient=lenient, window=lambda: concurrency)
 
     async def create(
         self,
@@ -135,32 +136,33 @@ class APIKeys:
         external: External | Mapping[str, Any] | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> CreateKeysResponse:
-        """Create a key; its plaintext is shown once, as `key` of the answer.
+        """Create a key; its plaintext is returned only once, as `key` of the response.
 
-        It is never sent again once it may have arrived.
+        Once the request may have arrived, it is never sent again.
 
         Args:
             name: At least 1 character; names need not be unique.
-            limit: USD that the key may spend in each window; None or omitted: unlimited. 0, or
-                from 0.000001 to 1e12; any real number will do, and is sent as short as it can be
-                written: `Decimal("0.1")` and `numpy.float32(0.1)` are 0.1.
-            limit_reset: When the limit starts anew, at midnight UTC: `daily`, `weekly` (Mondays)
-                or `monthly`; None or omitted: never.
-            include_byok_in_limit: Whether usage of own provider keys counts toward the limit.
+            limit: USD that the key may spend in each window: 0, or from 0.000001 to 1e12; None or
+                omitted: unlimited. Any real number is accepted, and sent in its shortest notation:
+                `Decimal("0.1")` and `numpy.float32(0.1)` are 0.1.
+            limit_reset: When the limit resets, at midnight UTC: `daily`, `weekly` (Mondays) or
+                `monthly`; None or omitted: never.
+            include_byok_in_limit: Whether usage of your own provider keys (BYOK) counts toward the
+                limit.
             expires_at: An aware datetime or an ISO 8601 str with a zone; sent as UTC. None or
                 omitted: the key does not expire.
             creator_user_id: The member to create the key for, in an organization.
-            workspace_id: Where the key belongs; omitted: the default workspace.
-            external: A partner's own identity for the key, `External(user=...)` or a mapping with
-                `user` and perhaps `api_key`; partner accounts only.
+            workspace_id: The key's workspace; omitted: the default workspace.
+            external: A partner's own identity for the key: `External(user=...)`, or a mapping with
+                `user` and optionally `api_key`; for partner accounts only.
             **options: See `CallOptions`.
 
         Raises:
-            AmbiguousCreateError: It was sent, and whether a key was made is unknown.
+            AmbiguousCreateError: The request was sent, and it is unknown whether a key was made.
 
         """
         external = wrapped(external)
-        given = CreateKeys(
+        params = CreateKeys(
             name=name,
             limit=limit,
             limit_reset=limit_reset,
@@ -170,7 +172,7 @@ class APIKeys:
             workspace_id=workspace_id,
             external=external,
         )
-        return await self._caller.call(CREATE, given, options)
+        return await self._caller.call(CREATE, params, options)
 
     async def get(self, hash: str, **options: Unpack[CallOptions]) -> GetKeyResponse:
         """Get one key by its hash.
@@ -196,26 +198,27 @@ class APIKeys:
         progress: KeyProgress | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[KeyOutcome]:
-        """Get many keys by their hashes, with one outcome for each, in order.
+        """Get many keys by their hashes; return one outcome for each, in order.
 
         A key that is gone or cannot be read is an outcome, not an error. The service's rate limit
-        slows the run down and fails no key.
+        slows the run down, but fails no key.
 
         Args:
-            hashes: Hashes, not the keys themselves; one may be there twice.
-            concurrency: How many requests may be under way at once.
-            rate: How many requests a second may begin, retries included; needs the extra `audit`.
-                None: no bound of yours, only what the service allows.
-            max_wait: Seconds that each request may wait for the service's rate limit, in all;
+            hashes: Hashes, not the keys themselves; duplicates are allowed.
+            concurrency: How many requests may be in flight at once.
+            rate: How many requests per second may start, retries included; needs the extra
+                `audit`. None: only the service's own limit applies.
+            max_wait: Seconds that each request may wait for the service's rate limit, in total;
                 after that it fails with `TooManyRequestsResponseError`.
             on_wait: Called with a `Waiting` whenever the service slows the run down; an async
                 function is awaited.
-            progress: Called with each outcome as it comes, how many there are by now, and how many
-                there will be; an async function is awaited.
+            progress: Called with each outcome as it arrives, the number of outcomes so far, and
+                their total; an async function is awaited.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:
-            InvalidRequestError: One is no hash; it names the place, and nothing was sent.
+            InvalidRequestError: An item is not a hash; the message has its index, and nothing was
+                sent.
 
         """
         from openrouter_async.bulk._get_many import get_many
@@ -237,24 +240,25 @@ class APIKeys:
         workspace_id: str | UUID | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> UpdateKeysResponse:
-        """Change a key; what is omitted stays as it is.
+        """Change a key; omitted fields stay as they are.
 
         Args:
             hash: The key's `hash`, not the key itself.
             name: The new name.
-            disabled: Whether the key is refused; raising a limit does not enable a key.
-            limit: USD in each window, replacing the old limit; None **removes** it. As for
-                `create`.
+            disabled: Whether the service refuses the key; raising its limit does not enable it.
+            limit: USD in each window, replacing the old limit; None **removes** the limit. Values
+                are as for `create`.
             limit_reset: `daily`, `weekly` or `monthly`; None: the limit never resets.
-            include_byok_in_limit: Whether usage of own provider keys counts toward the limit.
-            workspace_id: Where to move the key; guardrails follow, presets and BYOK do not.
+            include_byok_in_limit: As for `create`.
+            workspace_id: The workspace to move the key to; guardrails move along, presets and BYOK
+                do not.
             **options: See `CallOptions`.
 
         Raises:
-            InvalidRequestError: Nothing to change was given.
+            InvalidRequestError: There is nothing to change.
 
         """
-        given = UpdateKeys(
+        params = UpdateKeys(
             hash=hash,
             name=name,
             disabled=disabled,
@@ -263,13 +267,13 @@ class APIKeys:
             include_byok_in_limit=include_byok_in_limit,
             workspace_id=workspace_id,
         )
-        return await self._caller.call(UPDATE, given, options)
+        return await self._caller.call(UPDATE, params, options)
 
     async def delete(self, hash: str, **options: Unpack[CallOptions]) -> DeleteKeysResponse:
-        """Delete a key for good.
+        """Delete a key permanently.
 
-        When a repeated attempt finds the key gone, an earlier one did the work: that is a success
-        with `already_gone=True`.
+        If a retry finds the key gone, an earlier attempt has deleted it: that is a success, with
+        `already_gone=True`.
 
         Args:
             hash: The key's `hash`, not the key itself.
@@ -284,7 +288,7 @@ class APIKeys:
     async def get_current_key_metadata(
         self, **options: Unpack[CallOptions]
     ) -> GetCurrentKeyResponse:
-        """Describe the key that makes the request; works with any key."""
+        """Get the metadata of the key that makes the request; works with any key."""
         return await self._caller.call(CURRENT, NoParams(), options)
 
     async def find_candidates(
@@ -294,16 +298,17 @@ class APIKeys:
         within: float = 60.0,
         **options: Unpack[CallOptions],
     ) -> builtins.list[APIKey]:
-        """List the keys that could be the one of an ambiguous create.
+        """List the keys that an ambiguous create may have made.
 
-        They have its name (or its hash, if that was seen), are in its workspace and were created
-        between 5 minutes before it was begun and 5 minutes after it was given up, by the service's
-        clock; disabled and expired ones too. Nothing is changed. An empty answer proves nothing:
+        They have its name (or its hash, if that is known), are in its workspace, and were created
+        between 5 minutes before it started and 5 minutes after it gave up, by the service's clock.
+        Disabled and expired keys are included. Nothing is changed. An empty list proves nothing:
         the service may show the key later.
 
         Args:
-            error: The error, or what `recover` says of an interrupted work.
-            within: Seconds to go on looking, with growing waits, until there is one; 0: once.
+            error: The error, or an item that `recover` lists for an interrupted create.
+            within: Seconds to keep looking, with growing waits, until there is a candidate; 0:
+                look once.
             **options: See `CallOptions`; they apply to each request.
 
         """
@@ -326,16 +331,17 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> ProvisionedKey:
-        """Create a key and put its plaintext where it belongs, whatever fails on the way.
+        """Create a key and store its plaintext safely, whatever fails on the way.
 
-        Sink and journal are opened first, so that a disk that is full or read-only fails before a
-        key exists. From the answer on the plaintext is on the disk; killed at any moment, it is
-        there at 0600, or the key's name is in the journal: see `recover`.
+        The sink and the journal are opened first, so that a full or read-only disk fails before a
+        key exists. As soon as the response arrives, the plaintext is written to disk. If the
+        process is killed at any moment, the plaintext is in a file with mode 0600, or the key's
+        name is in the journal: see `recover`.
 
         Args:
-            name: As for `create`, like all parameters that are not named here.
-            sink: A `FileSink`, `DotenvSink` or `StdoutSink`, or a function, sync or async, that is
-                given the `ProvisionedKey`, such as one that stores it in a secrets manager.
+            name: As for `create`.
+            sink: A `FileSink`, `DotenvSink` or `StdoutSink`, or a sync or async function that is
+                called with the `ProvisionedKey`, such as one that stores it in a secrets manager.
             limit: As for `create`.
             limit_reset: As for `create`.
             include_byok_in_limit: As for `create`.
@@ -343,18 +349,19 @@ class APIKeys:
             creator_user_id: As for `create`.
             workspace_id: As for `create`.
             external: As for `create`.
-            journal_dir: The journal's folder, made at 0700; one that is there must be writable by
-                nobody else. None: `$XDG_STATE_HOME/openrouter_async/journal`.
+            journal_dir: The journal's folder, created with mode 0700; an existing one must not be
+                writable by others. None: `$XDG_STATE_HOME/openrouter_async/journal`.
             **options: See `CallOptions`.
 
         Raises:
-            SinkError: Sink or journal cannot be opened, and no key was made; or the sink failed
+            SinkError: The sink or journal cannot be opened, and no key was made; or the sink failed
                 afterwards, and the plaintext is in `.journal`.
-            AmbiguousCreateError: Whether a key was made is unknown; the journal remembers it.
+            AmbiguousCreateError: It is unknown whether a key was made; the journal records the
+                create.
 
         """
         external = wrapped(external)
-        given = CreateKeys(
+        params = CreateKeys(
             name=name,
             limit=limit,
             limit_reset=limit_reset,
@@ -366,7 +373,7 @@ class APIKeys:
         )
         from openrouter_async.provisioning import _provision
 
-        return await _provision.provision(self._caller, given, sink, journal_dir, options)
+        return await _provision.provision(self._caller, params, sink, journal_dir, options)
 
     async def rotate(
         self,
@@ -378,58 +385,60 @@ class APIKeys:
         allow_unguarded: bool = False,
         **options: Unpack[CallOptions],
     ) -> Rotation:
-        """Replace a key by a twin: create, store, verify, compare, then disable the old one.
+        """Replace a key: create a successor, store, verify, compare, then disable the old key.
 
-        The twin has the old key's limit, reset, BYOK setting, workspace, expiry, creator and
-        external user, and its name with the day behind it: `acme (rotated 2026-08-01)`; a later
-        rotation replaces that day. The old key is not deleted: `finish_rotations` does that later,
-        `roll_back` enables it.
+        The successor has the old key's limit, reset, BYOK setting, workspace, expiry, creator and
+        external user. Its name has the date appended: `acme (rotated 2026-08-01)`; a later rotation
+        replaces that date. The old key is not deleted: `finish_rotations` deletes it later, and
+        `roll_back` enables it again.
 
-        The twin never has more than the old key had:
+        The successor never has more than the old key had:
 
-        - Of a limit that never resets it gets what is left. Until the old key is disabled both can
-          spend that, so the twin's limit is lowered by what the old one spent meanwhile, also by
-          what `finish_rotations` finds charged afterwards. A key of which nothing is left is
-          refused.
-        - A limit that resets is carried whole, since a twin that started with what is left of it
+        - Of a limit that never resets, it gets what is left. Until the old key is disabled, both
+          keys can spend that, so the successor's limit is then lowered by what the old key has
+          spent in the meantime, including charges that `finish_rotations` finds later. A key with
+          nothing left is refused.
+        - A limit that resets is carried over whole, because with only the rest of it, the successor
           would have too little from the next window on. So the current window's budget starts
-          anew: `left_behind` says how much that is. Keys that must not have it wait for the reset.
-        - A guardrail that is assigned to the key is not carried yet. The rotation is refused where
-          the key has one, or where that cannot be known, before anything is made. Those of the
-          workspace and of the creator bind the twin as they did the old key.
+          afresh: `left_behind` says how much that is. To avoid this, rotate right after the reset.
+        - A guardrail that is assigned to the key is not carried over yet. If the key has one, or
+          if that cannot be determined, the rotation is refused before anything is created. The
+          guardrails of the workspace and of the creator apply to the successor as they did to the
+          old key.
 
-        Allow lists and other places that name the old key's hash are not changed:
-        `Rotation.left_behind` names them.
+        Allow lists and other places that contain the old key's hash are not changed:
+        `Rotation.left_behind` lists them.
 
-        A rotation that stopped is gone on with by calling this again. If the old key was changed
-        meanwhile so that the twin is no longer its equal, that is refused: roll back, then rotate.
+        To continue a rotation that stopped, call this method again. If the old key has been changed
+        since, so that the successor no longer equals it, that is refused: roll back, then rotate.
 
         Args:
             hash: The old key's hash.
-            sink: As for `provision`. To store over the old plaintext, use one with `replace=True`;
-                `roll_back` cannot bring that plaintext back.
-            verify_within: Seconds until the new key must answer; a new one may need some.
+            sink: As for `provision`. To overwrite the old plaintext, use one with `replace=True`;
+                `roll_back` cannot restore that plaintext.
+            verify_within: Seconds within which the new key must work; that may take a moment.
             journal_dir: As for `provision`.
-            allow_unguarded: Rotate though the twin will lack the key's guardrail, or may.
+            allow_unguarded: Whether to rotate even if the successor lacks the key's guardrail, or
+                may lack one.
             **options: See `CallOptions`.
 
         Raises:
             RotationError: The key is in use by this client, disabled, expired, exhausted or
-                guarded, or the service refuses its creator or external user; an earlier rotation
-                needs a decision, or this one stopped: `.journal` remembers how far.
+                guarded, or the service rejects its creator or external user; an earlier rotation
+                needs a decision; or this one stopped, and `.journal` records how far it got.
             SinkError: As for `provision`.
             AmbiguousCreateError: As for `provision`.
 
         """
         from openrouter_async.provisioning import _rotate
 
-        means = _rotate.RotationContext(
+        context = _rotate.RotationContext(
             client=self._caller,
             options=options,
             verify_within=verify_within,
             allow_unguarded=allow_unguarded,
         )
-        return await _rotate.rotate(means, hash, sink, journal_dir)
+        return await _rotate.rotate(context, hash, sink, journal_dir)
 
     async def finish_rotations(
         self,
@@ -439,16 +448,16 @@ class APIKeys:
         now: datetime | None = None,
         **options: Unpack[CallOptions],
     ) -> builtins.list[FinishedRotation]:
-        """Delete the old keys of rotations that were disabled longer than a grace, and unused.
+        """Delete old keys of rotations that have been disabled and unused for a grace period.
 
-        A key is kept where it was enabled again, used later than a minute after it was disabled,
-        or where its successor is gone, disabled or expired. Of a limit that never resets, what was
-        charged to the key after it was disabled is taken off its successor's.
+        A key is kept if it has been enabled again or used more than a minute after it was disabled,
+        or if its successor is gone, disabled or expired. If the limit never resets, charges to the
+        old key after it was disabled are subtracted from its successor's limit.
 
         Args:
-            grace: How long a key stays disabled; a number is seconds.
+            grace: How long a key must have been disabled; a number is in seconds.
             journal_dir: As for `provision`.
-            now: Aware. None: the present.
+            now: An aware datetime. None: the current time.
             **options: See `CallOptions`.
 
         """
@@ -463,9 +472,9 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> APIKey:
-        """Undo a rotation: enable the old key, delete the new one, and forget the rotation.
+        """Undo a rotation: enable the old key, delete the new one and remove the journal.
 
-        Where the old key's limit never resets, what the new one spent is taken off it.
+        If the old key's limit never resets, what the new key has spent is subtracted from it.
 
         Args:
             hash: The old key's hash.
@@ -473,7 +482,7 @@ class APIKeys:
             **options: See `CallOptions`.
 
         Raises:
-            RotationError: There is no rotation of this key, or the new key is not known.
+            RotationError: There is no rotation of this key, or the new key is unknown.
 
         """
         from openrouter_async.provisioning import _rotate
@@ -487,14 +496,14 @@ class APIKeys:
         within: float = 0.0,
         **options: Unpack[CallOptions],
     ) -> builtins.list[Unfinished]:
-        """List what the journals say is unfinished, oldest first; changes nothing.
+        """List the unfinished work that journals record, oldest first; change nothing.
 
-        Each says its `state` and, as `advice`, what can be done; where a key may exist,
-        `candidates` has those that could be it.
+        Each item has its `state` and `advice` on what to do; if a key may exist, `candidates` has
+        the keys that it could be.
 
         Args:
             journal_dir: As for `provision`.
-            within: Seconds to look for candidates; 0: once.
+            within: Seconds to keep looking for candidates; 0: look once.
             **options: See `CallOptions`.
 
         """
@@ -510,30 +519,30 @@ class APIKeys:
         verify_within: float = 30.0,
         **options: Unpack[CallOptions],
     ) -> Unfinished | None:
-        """Bring an unfinished work to its end as far as that needs no decision.
+        """Complete unfinished work as far as that needs no decision.
 
-        A plaintext is put into its sink, a rotation goes on (one of a guarded key only if it was
-        begun with `allow_unguarded`), what is over is cleaned. The result is
-        what is still unfinished, None when all is done: a key that may exist, or a rotation whose
-        old key waits for `finish_rotations`.
+        A plaintext is delivered to its sink, a rotation is continued (that of a guarded key only if
+        it was started with `allow_unguarded`), and journals of completed work are removed. Return
+        what is still unfinished: a key that may exist, or a rotation whose old key waits for
+        `finish_rotations`; None if everything is done.
 
         Args:
-            unfinished: One of what `recover` gave.
-            sink: Another sink; needed where the first one was a function.
+            unfinished: An item that `recover` has returned.
+            sink: Another sink; needed if the first one was a function.
             verify_within: As for `rotate`.
             **options: See `CallOptions`.
 
         Raises:
-            SinkError: The sink failed again, or is needed; the journal keeps the plaintext.
+            SinkError: The sink failed again, or is required; the journal keeps the plaintext.
             RotationError: The rotation stopped again.
 
         """
         from openrouter_async.provisioning import _recovery, _rotate
 
-        means = _rotate.RotationContext(
+        context = _rotate.RotationContext(
             client=self._caller, options=options, verify_within=verify_within
         )
-        return await _recovery.resume(means, unfinished, sink)
+        return await _recovery.resume(context, unfinished, sink)
 
     def create_many(
         self,
@@ -550,34 +559,35 @@ class APIKeys:
         journal_dir: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> BulkRun:
-        """Create many keys, each plaintext stored before the next key is asked for on its slot.
+        """Create many keys; each slot stores a key's plaintext before it requests the next key.
 
         Await the result: `outcomes = await client.api_keys.create_many(...)`.
 
         Args:
             keys: The parameters of `create` for each key, such as `{"name": "acme", "limit": 5}`.
-            sink: Gives the sink of one key; it is told the key's parameters and its `index`. What
-                it raises fails that key only.
-            concurrency: How many keys may be under way at once.
-            rate: How many requests a second may begin, retries included; needs the extra `audit`.
-                None: no bound of yours, only what the service allows.
-            max_wait: Seconds that each request may wait for the service's rate limit, in all;
+            sink: A function that is called with a key's parameters and its `index`, and returns
+                that key's sink. An exception that it raises fails only that key.
+            concurrency: How many keys may be in progress at once.
+            rate: How many requests per second may start, retries included; needs the extra
+                `audit`. None: only the service's own limit applies.
+            max_wait: Seconds that each request may wait for the service's rate limit, in total;
                 after that it fails with `TooManyRequestsResponseError`.
             on_wait: Called with a `Waiting` whenever the service slows the run down; an async
                 function is awaited.
-            dry_run: Send nothing; the outcomes say what would be done.
-            progress: Called with each outcome, how many there are and how many there will be; an
+            dry_run: Whether to send nothing; the outcomes say what would be done.
+            progress: Called with each outcome, the number of outcomes so far, and their total; an
                 async function is awaited.
-            outcomes_file: A file (NDJSON, 0600) that outcomes are added to as they come. What it
-                says is done is not done again, nor is a create that may have been done. It belongs
-                to one account: which one this key belongs to is asked first, and the file of
-                another one or of another `server_url` is refused.
+            outcomes_file: A file (NDJSON, mode 0600) to which outcomes are appended as they arrive.
+                Items that it records as done are not repeated, nor is a create that may have been
+                done. It belongs to one account: the account of this key is requested first, and a
+                file of another account or another `server_url` is rejected.
             journal_dir: As for `provision`.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:
-            InvalidRequestError: A parameter is wrong; nothing was sent, and it names the place.
-            ConfigurationError: The file of outcomes cannot be used.
+            InvalidRequestError: A parameter is invalid; the message has its path, and nothing was
+                sent.
+            ConfigurationError: The outcomes file cannot be used.
 
         """
         from openrouter_async.bulk import BulkRun, _executor, _items
@@ -585,7 +595,7 @@ class APIKeys:
         client = Throttle(
             self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
         )
-        carrier = _executor.Executor(
+        executor = _executor.Executor(
             client=client,
             options=options,
             dry_run=dry_run,
@@ -593,7 +603,7 @@ class APIKeys:
             journal_dir=journal_dir,
         )
         return BulkRun(
-            carrier,
+            executor,
             _items.creates(keys),
             progress=progress,
             outcomes_file=outcomes_file,
@@ -612,7 +622,7 @@ class APIKeys:
         outcomes_file: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> BulkRun:
-        """Change many keys; what is omitted stays as it is.
+        """Change many keys; omitted fields stay as they are.
 
         Args:
             changes: The parameters of `update` for each key, such as `{"hash": …, "limit": 5}`.
@@ -620,15 +630,15 @@ class APIKeys:
             rate: As for `create_many`.
             max_wait: As for `create_many`.
             on_wait: As for `create_many`.
-            dry_run: Only read the keys; the outcomes say as `widens` what a key may do then and
-                may not do now.
+            dry_run: Whether only to read the keys; in the outcomes, `widens` says what a key could
+                do after the change that it cannot do now.
             progress: As for `create_many`.
             outcomes_file: As for `create_many`.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:
-            InvalidRequestError: A parameter is wrong, or a key stands there twice.
-            ConfigurationError: The file of outcomes cannot be used.
+            InvalidRequestError: A parameter is invalid, or a key is listed twice.
+            ConfigurationError: The outcomes file cannot be used.
 
         """
         from openrouter_async.bulk import BulkRun, _executor, _items
@@ -636,9 +646,9 @@ class APIKeys:
         client = Throttle(
             self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
         )
-        carrier = _executor.Executor(client=client, options=options, dry_run=dry_run)
+        executor = _executor.Executor(client=client, options=options, dry_run=dry_run)
         return BulkRun(
-            carrier,
+            executor,
             _items.updates(changes),
             progress=progress,
             outcomes_file=outcomes_file,
@@ -666,9 +676,9 @@ class APIKeys:
         client = Throttle(
             self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
         )
-        carrier = _executor.Executor(client=client, options=options, dry_run=dry_run)
+        executor = _executor.Executor(client=client, options=options, dry_run=dry_run)
         return BulkRun(
-            carrier,
+            executor,
             _items.of_hashes(Action.DISABLE, hashes),
             progress=progress,
             outcomes_file=outcomes_file,
@@ -687,22 +697,23 @@ class APIKeys:
         outcomes_file: str | os.PathLike[str] | None = None,
         **options: Unpack[CallOptions],
     ) -> BulkRun:
-        """Delete many keys for good.
+        """Delete many keys permanently.
 
         Args:
-            hashes: The keys' hashes; one that stands there twice is deleted once.
+            hashes: The keys' hashes; duplicates are deleted once.
             concurrency: As for `create_many`.
             rate: As for `create_many`.
             max_wait: As for `create_many`.
             on_wait: As for `create_many`.
-            dry_run: Only read the keys.
+            dry_run: Whether only to read the keys.
             progress: As for `create_many`.
             outcomes_file: As for `create_many`.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:
-            InvalidRequestError: A hash is none; nothing was sent, and it names the place.
-            ConfigurationError: The file of outcomes cannot be used.
+            InvalidRequestError: An item is not a hash; the message has its index, and nothing was
+                sent.
+            ConfigurationError: The outcomes file cannot be used.
 
         """
         from openrouter_async.bulk import Action, BulkRun, _executor, _items
@@ -710,9 +721,9 @@ class APIKeys:
         client = Throttle(
             self._caller, concurrency=concurrency, rate=rate, max_wait=max_wait, on_wait=on_wait
         )
-        carrier = _executor.Executor(client=client, options=options, dry_run=dry_run)
+        executor = _executor.Executor(client=client, options=options, dry_run=dry_run)
         return BulkRun(
-            carrier,
+            executor,
             _items.of_hashes(Action.DELETE, hashes),
             progress=progress,
             outcomes_file=outcomes_file,
@@ -723,7 +734,7 @@ def wrapped(
     external: External | Mapping[str, Any] | Omitted | None,
 ) -> External | Mapping[str, Any] | Omitted | None:
     """Wrap a partner's key, so that a traceback through `create` does not show it."""
-    with suppress(Exception):  # a mapping that cannot be read is refused by name later
+    with suppress(Exception):  # a mapping that cannot be read is rejected by name later
         if isinstance(external, Mapping) and isinstance(external.get("api_key"), str):
             return {**external, "api_key": Secret(external["api_key"])}
     return external

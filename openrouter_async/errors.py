@@ -1,13 +1,13 @@
-"""Every exception that this package raises.
+"""The exceptions that this package raises.
 
 ```
 OpenRouterError
-├── ConfigurationError (ValueError)       a client or an option was set up wrongly
-├── InvalidRequestError (ValueError)      a parameter was refused before anything was sent
-├── ClientClosedError                     the client was closed
-├── WrongLoopError                        there is no event loop, or one it must not be used in
-├── APIConnectionError                    no answer: refused, unknown host, TLS, connection lost
-│   └── APITimeoutError                   no answer in time
+├── ConfigurationError (ValueError)       a client, an option or the environment is misconfigured
+├── InvalidRequestError (ValueError)      a parameter was rejected before anything was sent
+├── ClientClosedError                     the client is closed
+├── WrongLoopError                        no event loop is running, or not the client's own
+├── APIConnectionError                    no response: refused, unknown host, TLS, connection lost
+│   └── APITimeoutError                   no response in time
 ├── BadRequestResponseError               400
 ├── UnauthorizedResponseError             401
 ├── ForbiddenResponseError                403
@@ -15,20 +15,20 @@ OpenRouterError
 ├── ConflictResponseError                 409
 ├── TooManyRequestsResponseError          429
 ├── InternalServerResponseError           500
-├── OpenRouterDefaultError                any other status, or one undocumented there
-├── ResponseValidationError               an answer that cannot be read
-│   └── ResponseTooLargeError             an answer longer than the client reads
+├── OpenRouterDefaultError                any other status, or one undocumented for the operation
+├── ResponseValidationError               a response that cannot be read
+│   └── ResponseTooLargeError             a response longer than the client reads
 ├── UnexpectedRedirectError               3XX; no redirect is followed with credentials
 ├── AmbiguousCreateError                  a create that may or may not have made a key
-├── SinkError                             a new key's plaintext cannot be put where it belongs
-├── RotationError                         a rotation was refused, or stopped half way
+├── SinkError                             a new key's plaintext cannot be stored
+├── RotationError                         a rotation was refused, or stopped halfway
 └── PagingError                           the pages of a list do not fit together
 ```
 
-An ambiguous create that had a status is also an instance of that status's class, and a 403 to an
-operation that is not documented to answer so is both a `ForbiddenResponseError` and an
-`OpenRouterDefaultError`. All of them can be pickled and copied; none carries a key, and none chains
-an exception of another library.
+An ambiguous create that had a status is also an instance of that status's class. A 403 from an
+operation that does not document it is both a `ForbiddenResponseError` and an
+`OpenRouterDefaultError`. Every error can be pickled and copied; none carries a key, and none chains
+an exception from another library.
 """
 
 from __future__ import annotations
@@ -64,41 +64,41 @@ __all__ = [
 
 
 class OpenRouterError(Exception):
-    """Base of all errors of this package."""
+    """Base class of all errors that this package raises."""
 
     message: str
     """One sentence, without any key."""
     operation: str | None = None
     """The operation's name in the table, such as `create`; None outside a call."""
     attempts: int = 0
-    """Attempts begun, refused connections included; 0 when nothing was tried."""
+    """Attempts started, refused connections included; 0 if nothing was tried."""
     status_code: int | None = None
-    """The HTTP status; None without an answer."""
+    """The HTTP status; None without a response."""
     code: int | str | None = None
-    """`error.code` of the body."""
+    """`error.code` from the body."""
     headers: Mapping[str, str] | None = None
-    """The answer's headers, names in lower case."""
+    """The response headers, with lower-case names."""
     request_id: str | None = None
-    """`X-Generation-Id` or `cf-ray`: what to quote to the service's support."""
+    """`X-Generation-Id` or `cf-ray`, to quote to OpenRouter's support."""
     retry_after: float | None = None
-    """Seconds that the service asked to wait; None when it did not say."""
+    """Seconds that the service asked to wait; None if it did not ask."""
     error_type: str | None = None
-    """`error.metadata.error_type`, the service's stable word for the failure."""
+    """`error.metadata.error_type`, the service's stable identifier of the failure."""
     metadata: Mapping[str, Any] | None = None
-    """`error.metadata` of the body."""
+    """`error.metadata` from the body."""
     openrouter_metadata: Mapping[str, Any] | None = None
-    """`openrouter_metadata` of the body."""
+    """`openrouter_metadata` from the body."""
     user_id: str | None = None
-    """`user_id` of the body."""
+    """`user_id` from the body."""
     body: str | None = None
-    """The start of the answer's body, at most 2 KiB, with keys masked; not in `repr`."""
+    """The start of the response body, at most 2 KiB, with keys masked; not in `repr`."""
 
     def __init__(self, message: str = "", **facts: Any) -> None:
         super().__init__(message)
         self.message = message
         for name, value in facts.items():
             if not hasattr(type(self), name):
-                raise TypeError(f"{type(self).__name__} has no {name}")
+                raise TypeError(f"{type(self).__name__} has no attribute {name!r}")
             if value is not None:
                 setattr(self, name, value)
 
@@ -115,37 +115,38 @@ class OpenRouterError(Exception):
 
 
 class ConfigurationError(OpenRouterError, ValueError):
-    """A client, an option or the environment is set up wrongly; raised before any I/O."""
+    """A client, an option or the environment is misconfigured; raised before any I/O."""
 
 
 class InvalidRequestError(OpenRouterError, ValueError):
-    """A parameter was refused; raised before any I/O, names the parameter in `parameter`."""
+    """A parameter was rejected; raised before any I/O."""
 
     parameter: str | None = None
+    """The name of the rejected parameter."""
 
 
 class ClientClosedError(OpenRouterError):
-    """The client was closed, or its interpreter is shutting down."""
+    """The client is closed, or Python is shutting down."""
 
 
 class WrongLoopError(OpenRouterError):
-    """A client was used where it cannot work, and nothing was sent.
+    """A client was used in a loop or thread where it cannot work; nothing was sent.
 
-    That is, an `AsyncOpenRouter` outside an event loop, in a second one while its own is open, or,
-    in a forked child, in the loop of the parent process; an `OpenRouter` in its own thread.
+    For `AsyncOpenRouter`, that is outside an event loop, in a second loop while its own is still
+    open, or in a forked child in the parent's loop. For `OpenRouter`, it is its own thread.
     """
 
 
 class APIConnectionError(OpenRouterError):
-    """There was no answer: connection refused or lost, unknown host, TLS failure."""
+    """There was no response: connection refused or lost, unknown host, TLS failure."""
 
 
 class APITimeoutError(APIConnectionError):
-    """There was no answer within `timeout` or `total_timeout`."""
+    """There was no response within `timeout` or `total_timeout`."""
 
 
 class BadRequestResponseError(OpenRouterError):
-    """400: the service refused a parameter."""
+    """400: the service rejected a parameter."""
 
 
 class UnauthorizedResponseError(OpenRouterError):
@@ -153,7 +154,7 @@ class UnauthorizedResponseError(OpenRouterError):
 
 
 class ForbiddenResponseError(OpenRouterError):
-    """403: the key may not do this; key management needs a management key."""
+    """403: the key is not allowed to do this; managing keys needs a management key."""
 
 
 class NotFoundResponseError(OpenRouterError):
@@ -161,11 +162,11 @@ class NotFoundResponseError(OpenRouterError):
 
 
 class ConflictResponseError(OpenRouterError):
-    """409: another change of the same resource was under way."""
+    """409: another change to the same resource was in progress."""
 
 
 class TooManyRequestsResponseError(OpenRouterError):
-    """429: throttled; with `attempts=0`, not even sent, since the service had asked to wait."""
+    """429: throttled; with `attempts=0`, never sent, because the service had asked to wait."""
 
 
 class InternalServerResponseError(OpenRouterError):
@@ -173,75 +174,75 @@ class InternalServerResponseError(OpenRouterError):
 
 
 class OpenRouterDefaultError(OpenRouterError):
-    """A status of 400 and above that the documentation does not name for the operation.
+    """A status of 400 or above that is not documented for the operation.
 
-    This is what the official SDK raises for "4XX, 5XX". Where the status has a class of its own,
-    the error is an instance of that class too.
+    The official SDK raises this for "4XX, 5XX". If the status has a class of its own, the error is
+    an instance of that class too.
     """
 
 
 class ResponseValidationError(OpenRouterError):
-    """An answer of 2XX that cannot be read; names the path of what is wrong, never its value."""
+    """A 2XX response that cannot be read; the message has the path, never a value."""
 
     hash: str | None = None
-    """Where it is about one record of a list: the key's hash, if that can be read."""
+    """For one record of a list: the key's hash, if it can be read."""
     row: int | None = None
-    """Where it is about one record of a list: the record's place on its page, from 0."""
+    """For one record of a list: the record's position on its page, from 0."""
 
 
 class ResponseTooLargeError(ResponseValidationError):
-    """The answer's body is longer than the client is willing to read."""
+    """The response body is longer than the client is willing to read."""
 
 
 class UnexpectedRedirectError(OpenRouterError):
-    """The service answered with a redirect, which is never followed."""
+    """The service responded with a redirect, which is never followed."""
 
 
 class AmbiguousCreateError(OpenRouterError):
-    """A create was sent and nobody knows whether it made a key.
+    """A create was sent, and it is unknown whether it made a key.
 
-    The create was not and must not be repeated. `client.api_keys.find_candidates(error)` lists the
-    keys that could be the one. The plaintext of such a key is lost: revoke it.
+    The create has not been repeated and must not be. `client.api_keys.find_candidates(error)` lists
+    the keys that it may have made. The plaintext of such a key is lost: revoke it.
     """
 
     name: str = ""
     """The name that the key would have."""
     workspace_id: str | None = None
-    """The workspace it would be in; None: the default workspace."""
+    """The workspace that the key would be in; None: the default workspace."""
     not_before: datetime | None = None
-    """When the first attempt was begun (UTC, this machine's clock)."""
+    """When the first attempt started (UTC, this machine's clock)."""
     not_after: datetime | None = None
     """When the call gave up (UTC, this machine's clock)."""
     hash: str | None = None
-    """The key's hash, if the answer still showed one."""
+    """The key's hash, if it could be read from the response."""
 
 
 class SinkError(OpenRouterError):
-    """A sink or the journal that guards a new key's plaintext cannot be written.
+    """A sink, or the journal that guards a new key's plaintext, cannot be written.
 
-    With neither `hash` nor `journal`, no key was made. With `journal`, the plaintext is safe in
-    there: `client.api_keys.recover()` and `resume()` deliver it.
+    With neither `hash` nor `journal`, no key was made. With `journal`, the plaintext is safe in the
+    journal: `client.api_keys.recover()` and `resume()` deliver it.
     """
 
     hash: str | None = None
     """The new key's hash; None: no key was made, or its record could not be read."""
     journal: str | None = None
-    """The journal's path; None: nothing was left behind."""
+    """The path of the journal; None: nothing was left behind."""
 
 
 class RotationError(OpenRouterError):
-    """A rotation was refused before it began, or stopped; the message says what can be done."""
+    """A rotation was refused before it began, or stopped halfway; the message says what to do."""
 
     old_hash: str | None = None
-    """The key that was to be replaced."""
+    """The hash of the key to be replaced."""
     new_hash: str | None = None
-    """Its successor; None: none was made yet."""
+    """The hash of its successor; None: none has been made yet."""
     journal: str | None = None
-    """The path of the journal that remembers the rotation; None: nothing was begun."""
+    """The path of the rotation's journal; None: nothing was begun."""
 
 
 class PagingError(OpenRouterError):
-    """A walk over pages cannot go on: a page brought nothing new, or the seams never fitted."""
+    """A walk cannot go on: a page had nothing new, or neighbouring pages never fitted together."""
 
     offset: int | None = None
     """The offset of the page that did not fit."""
@@ -258,32 +259,33 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
 }
 
 
+# These classes are written out instead of created in a loop, because pickle finds them by name.
 class _UndeclaredBadRequestError(BadRequestResponseError, OpenRouterDefaultError):
-    """400 to an operation that is not documented to answer so."""
+    """A 400 from an operation that does not document it."""
 
 
 class _UndeclaredUnauthorizedError(UnauthorizedResponseError, OpenRouterDefaultError):
-    """401 to an operation that is not documented to answer so."""
+    """A 401 from an operation that does not document it."""
 
 
 class _UndeclaredForbiddenError(ForbiddenResponseError, OpenRouterDefaultError):
-    """403 to an operation that is not documented to answer so."""
+    """A 403 from an operation that does not document it."""
 
 
 class _UndeclaredNotFoundError(NotFoundResponseError, OpenRouterDefaultError):
-    """404 to an operation that is not documented to answer so."""
+    """A 404 from an operation that does not document it."""
 
 
 class _UndeclaredConflictError(ConflictResponseError, OpenRouterDefaultError):
-    """409 to an operation that is not documented to answer so."""
+    """A 409 from an operation that does not document it."""
 
 
 class _UndeclaredTooManyRequestsError(TooManyRequestsResponseError, OpenRouterDefaultError):
-    """429 to an operation that is not documented to answer so."""
+    """A 429 from an operation that does not document it."""
 
 
 class _UndeclaredInternalServerError(InternalServerResponseError, OpenRouterDefaultError):
-    """500 to an operation that is not documented to answer so."""
+    """A 500 from an operation that does not document it."""
 
 
 UNDECLARED_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
@@ -296,28 +298,28 @@ UNDECLARED_BY_STATUS: Final[Mapping[int, type[OpenRouterError]]] = {
     500: _UndeclaredInternalServerError,
 }
 for _status, _class in UNDECLARED_BY_STATUS.items():
-    # What monitoring groups by; the qualified name, by which pickle finds the class, stays.
+    # Monitoring groups errors by __name__. Pickle finds the class by __qualname__, which stays.
     _class.__name__ = ERRORS_BY_STATUS[_status].__name__
 
 
 class _AmbiguousCreateInternalServerError(AmbiguousCreateError, InternalServerResponseError):
-    """A create answered with 500."""
+    """A create that got a 500."""
 
 
 class _AmbiguousCreateDefaultError(AmbiguousCreateError, OpenRouterDefaultError):
-    """A create answered with another status that does not say whether it ran."""
+    """A create that got another status from which it is unclear whether it ran."""
 
 
 class _AmbiguousCreateRedirectError(AmbiguousCreateError, UnexpectedRedirectError):
-    """A create answered with a 3XX that is no plain redirect."""
+    """A create that got a 3XX that is not a plain redirect."""
 
 
 class _AmbiguousCreateValidationError(AmbiguousCreateError, ResponseValidationError):
-    """A create that succeeded, with an answer in which no whole key could be read."""
+    """A create that succeeded, but with a response from which no whole key could be read."""
 
 
 class _AmbiguousCreateTooLargeError(AmbiguousCreateError, ResponseTooLargeError):
-    """A create whose answer is too long to be read."""
+    """A create whose response is too long to be read."""
 
 
 _AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = {
@@ -330,10 +332,10 @@ _AMBIGUOUS: Final[Mapping[type[OpenRouterError], type[AmbiguousCreateError]]] = 
 
 
 def ambiguous_class(cause: OpenRouterError) -> type[AmbiguousCreateError]:
-    """Return the class of an ambiguous create that failed with `cause`.
+    """Return the error class for an ambiguous create that failed with `cause`.
 
-    It is also the class of the answer's status, where there was an answer. It is never an
-    `APITimeoutError` or `APIConnectionError`, which callers repeat.
+    If there was a response, it is a subclass of its status's class too. It is never a subclass of
+    `APITimeoutError` or `APIConnectionError`, because callers retry those.
     """
     return next(
         (_AMBIGUOUS[known] for known in type(cause).__mro__ if known in _AMBIGUOUS),

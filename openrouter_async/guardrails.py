@@ -1,4 +1,4 @@
-"""`client.guardrails`: what restricts keys beside their own limits."""
+"""`client.guardrails`: restrictions on keys in addition to their own limits."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Guardrails:
         limit: int | str | Omitted | None = OMITTED,
         **options: Unpack[CallOptions],
     ) -> ListGuardrailKeyAssignmentsResponse:
-        """List one page of the guardrails that are assigned to keys, of all workspaces.
+        """List one page of the guardrail assignments to keys, in all workspaces.
 
-        A workspace's default guardrail and those assigned to members bind keys too, and are not
-        among these.
+        A workspace's default guardrail and those assigned to members restrict keys too, but are
+        not listed here.
 
         Args:
             offset: How many assignments to skip.

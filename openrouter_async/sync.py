@@ -1,6 +1,6 @@
-"""The blocking client: the async one behind a portal, one line a method.
+"""The blocking client: it runs the async client's methods through a portal.
 
-It is for scripts, threads and notebooks, also where an event loop already runs.
+It is for scripts, threads and notebooks, and works where an event loop is already running.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ T = TypeVar("T")
 
 
 class OpenRouter:
-    """A client for OpenRouter's key-management API that blocks; usable from any thread.
+    """A blocking client for OpenRouter's key-management API; usable from any thread.
 
     ```python
     with OpenRouter(api_key=...) as client:
         print(client.api_keys.list())
     ```
 
-    Parameters, results and errors are those of `AsyncOpenRouter`. It works where an event loop
-    already runs, as in a notebook, and after a fork. Ctrl-C cancels the request under way. A call
-    that cannot start the client's thread raises `APIConnectionError`.
+    Parameters, results and errors are those of `AsyncOpenRouter`. It works where an event loop is
+    already running, as in a notebook, and after a fork. Ctrl-C cancels the request in progress. If
+    the client's thread cannot be started, the call raises `APIConnectionError`.
     """
 
     api_keys: APIKeys = resource(__name__, "APIKeys")
@@ -65,7 +65,7 @@ class OpenRouter:
         connector: BaseConnector | None = None,
         on_attempt: OnAttempt | None = None,
     ) -> None:
-        """Set the client up, as `AsyncOpenRouter` does; the thread starts with the first call."""
+        """Set up the client like `AsyncOpenRouter`; the first call starts its thread."""
         try:
             key = key_source(api_key)
         finally:
@@ -89,6 +89,7 @@ class OpenRouter:
         )
         portal = Portal("openrouter_async")
         self._set_up(client, portal)
+        # Runs when the client is collected or Python exits, so it must not refer to the client.
         self._finalizer = weakref.finalize(self, portal.close, client.close)
 
     def _set_up(self, client: AsyncOpenRouter, portal: Portal) -> None:
@@ -99,7 +100,10 @@ class OpenRouter:
         self.guardrails = Guardrails(client.guardrails, self._run)
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of the async client; whoever holds this keeps the client alive."""
+        """Run a coroutine of the async client.
+
+        The resources hold this bound method, so that the client lives as long as they do.
+        """
         return self._portal.run(coroutine)
 
     def audit(
@@ -134,34 +138,34 @@ class OpenRouter:
         )
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
-        """Return a client with other defaults that shares connections, budget and pause.
+        """Return a client with other defaults that shares the connections, retry budget and pace.
 
-        Closing one closes both. It is of the same class; the attributes that a subclass has set are
-        taken over as they are, and its `__init__` is not called.
+        Closing one closes both. The new client has the same class; attributes that a subclass has
+        set are copied as they are, and its `__init__` is not called.
         """
         client = self._client.with_options(**options)
-        twin = object.__new__(type(self))
-        vars(twin).update(vars(self))
-        twin._set_up(client, self._portal)
-        twin._original = self
-        return twin
+        copy = object.__new__(type(self))
+        vars(copy).update(vars(self))
+        copy._set_up(client, self._portal)
+        copy._original = self
+        return copy
 
     def __copy__(self) -> Self:
-        """Return what `with_options()` does: a copy shares thread and connections."""
+        """Return what `with_options()` returns: a copy shares the thread and connections."""
         return self.with_options()
 
     def __deepcopy__(self, memo: object) -> Self:
-        """Return what `with_options()` does: connections cannot be duplicated."""
+        """Return what `with_options()` returns, because connections cannot be duplicated."""
         return self.with_options()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client has a key and connections, which cannot be pickled")
 
     def close(self) -> None:
-        """End the calls under way and close all connections, also twice.
+        """End the calls in progress and close all connections; a second call does nothing.
 
-        Those calls, in whatever thread, and all later ones raise `ClientClosedError`, or
-        `AmbiguousCreateError` for a create that was sent.
+        The calls in progress, in any thread, and all later ones raise `ClientClosedError`, or
+        `AmbiguousCreateError` for a create that has been sent.
         """
         self._finalizer()
 
@@ -180,4 +184,4 @@ class OpenRouter:
         return repr(self._client).replace("Async", "", 1)
 
     _original: OpenRouter | None = None
-    """Kept alive by its twins, since the connections end with it."""
+    """The client it was made from, kept alive because its finalizer closes the portal."""

@@ -58,7 +58,7 @@ def test_a_key_is_required() -> None:
     """Without a key there is no response, and one that is no text is refused."""
     with pytest.raises(TypeError):
         CreateKeysResponse(data=DATA)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="a secret is a str"):
+    with pytest.raises(TypeError, match="a secret must be a str"):
         CreateKeysResponse(data=DATA, key=None)  # type: ignore[arg-type]
 
 

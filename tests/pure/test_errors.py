@@ -140,7 +140,7 @@ def test_facts_are_there_without_being_given(cls: type[OpenRouterError]) -> None
 @pytest.mark.parametrize("name", ["colour", "statuscode", "message_"])
 def test_an_unknown_fact_is_refused(name: str) -> None:
     """A misspelt fact is a `TypeError`, not an attribute that nobody reads."""
-    with pytest.raises(TypeError, match=f"PagingError has no {name}"):
+    with pytest.raises(TypeError, match=f"PagingError has no attribute .{name}."):
         PagingError("x", **{name: 1})
 
 

@@ -149,7 +149,7 @@ def test_a_journal_in_use_is_left_alone(tmp_path: Path) -> None:
     assert (item.state, item.name) == (State.BUSY, "acme")
     with pytest.raises(BlockingIOError):
         Journal.reopen(journal.path)
-    with pytest.raises(SinkError, match="at it"):
+    with pytest.raises(SinkError, match="another process is using it"):
         dismiss(item)
     journal.close()
     with pytest.raises(SinkError, match="changed since it was read and is now unsent"):
@@ -230,7 +230,7 @@ def test_what_others_could_have_written(tmp_path: Path, who: str, what: str) -> 
     [item] = unfinished(folder)
     assert (item.state, item.kind, item.name, item.secret) == (State.FOREIGN, "", "", None)
     assert item.advice
-    problem = "belongs to another user" if who == "another user" else "written by other users"
+    problem = "belongs to another user" if who == "another user" else "writable by other users"
     with pytest.raises(SinkError, match=f"the {what} .*{problem}"):
         dismiss(item)
     assert journal.path.exists()
@@ -328,7 +328,7 @@ def test_no_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(gone)
     gone.rmdir()
     for use in (lambda: unfinished("j"), lambda: FileSink("x"), lambda: DotenvSink("x", "K")):
-        with pytest.raises(ConfigurationError, match="current folder does not exist"):
+        with pytest.raises(ConfigurationError, match="current folder no longer exists"):
             use()
 
 

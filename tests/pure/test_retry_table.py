@@ -21,7 +21,7 @@ TABLE = """
 REFUSED       retry   retry   retry   retry
 UNKNOWN_HOST  once    once    once    once
 UNTRUSTED     never   never   never   never
-NO_ANSWER     retry   retry   retry   ambiguous
+NO_RESPONSE   retry   retry   retry   ambiguous
 THROTTLED     retry   retry   retry   retry
 UNAVAILABLE   retry   retry   retry   ambiguous
 SERVER_ERROR  retry   retry   retry   ambiguous
@@ -87,7 +87,7 @@ def test_no_retry_without_an_answer(
 ) -> None:
     """`retry_connection_errors=False` stops every retry without an answer, and no other."""
     config = RetryConfig(retry_connection_errors=False)
-    unanswered = condition in (Condition.REFUSED, Condition.UNKNOWN_HOST, Condition.NO_ANSWER)
+    unanswered = condition in (Condition.REFUSED, Condition.UNKNOWN_HOST, Condition.NO_RESPONSE)
     repeated = found in (Verdict.RETRY, Verdict.ONCE_MORE)
     expected = Verdict.FAIL if unanswered and repeated else found
     assert verdict(failure(condition), column, config) is expected
@@ -169,7 +169,7 @@ def test_conditions_of_a_success(status: int, body: bytes, ending: str, expected
     assert condition_of(answer).name == expected
 
 
-MAY_HAVE_RUN = {"NO_ANSWER", "UNAVAILABLE", "SERVER_ERROR", "TRUNCATED"}
+MAY_HAVE_RUN = {"NO_RESPONSE", "UNAVAILABLE", "SERVER_ERROR", "TRUNCATED"}
 
 
 @pytest.mark.parametrize("condition", Condition)
@@ -183,6 +183,6 @@ def test_a_failure_keeps_its_answer(status: int) -> None:
     """The error, the row and the answer belong together; a failure without an answer has none."""
     answer = reply(status, as_json({"error": {"message": "m"}}))
     failed = AttemptError(error_of(answer), condition_of(answer), answer)
-    assert (failed.error.status_code, failed.reply) == (status, answer)
-    assert failure(Condition.REFUSED).reply is None
+    assert (failed.error.status_code, failed.response) == (status, answer)
+    assert failure(Condition.REFUSED).response is None
     assert str(failed) == ""

@@ -72,14 +72,14 @@ def test_bad_values(option: str, value: Any) -> None:
 @pytest.mark.parametrize("name", BAD_NAMES, ids=range(len(BAD_NAMES)))
 def test_bad_names(name: Any) -> None:
     """What HTTP does not allow as a header's name is refused."""
-    assert "no header name" in refused(http_headers={name: MARK})
+    assert "not a valid header name" in refused(http_headers={name: MARK})
 
 
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("change", [str, str.lower, str.upper, str.swapcase])
 def test_the_clients_own_headers(name: str, change: Any) -> None:
     """Credentials, framing and encodings are the client's business, in any case."""
-    assert refused(http_headers={change(name): MARK}).endswith("the client does")
+    assert refused(http_headers={change(name): MARK}).endswith("the client sets it itself")
 
 
 @pytest.mark.parametrize(

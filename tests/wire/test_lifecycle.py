@@ -159,7 +159,7 @@ def test_connector_of_another_loop() -> None:
 
     connector = asyncio.run(connect())
     client = AsyncOpenRouter(KEY, server_url="http://127.0.0.1:9", connector=connector)
-    with pytest.raises(WrongLoopError, match="the connector that was passed"):
+    with pytest.raises(WrongLoopError, match="the connector passed to the client"):
         asyncio.run(GET(client))
     asyncio.run(client.close())
 

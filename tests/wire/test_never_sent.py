@@ -122,7 +122,7 @@ PROXY_SAYS_NO: list[tuple[Step, int, str]] = [
     (reply(502), 3, "the proxy refused to connect (status 502)"),
     (reset(), 3, "cannot connect to service.example:443: Connection reset by peer"),
     (raw(b""), 3, "cannot connect to service.example:443"),
-    (raw(b"nonsense\r\n\r\n"), 1, "the proxy did not answer in HTTP"),
+    (raw(b"nonsense\r\n\r\n"), 1, "the proxy sent a response that is not HTTP"),
 ]
 
 

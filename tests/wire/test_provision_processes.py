@@ -267,5 +267,5 @@ def test_a_folder_that_is_shared(box: Sandbox, folder: Path) -> None:
     print(*(item.state for item in unfinished(folder + "/journal")))
     """
     status, out, _ = run(box, folder, code)
-    said = "the folder can be written by other users (chmod go-w): nothing in it can be trusted"
+    said = "the folder is writable by other users (chmod go-w): nothing in it can be trusted"
     assert (status, out.splitlines()) == (0, [said, "foreign"])
