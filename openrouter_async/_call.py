@@ -1,4 +1,4 @@
-"""What happens to a call: compose, wait for a slot, send, interpret; and again if that is safe."""
+"""One call: compose the request, wait for a slot, send, interpret, and retry if that is safe."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from openrouter_async._retry import (
     condition_of,
     verdict,
 )
-from openrouter_async._transport import NO_KEY, Attempt
+from openrouter_async._transport import Attempt
 from openrouter_async.errors import (
     APIConnectionError,
     APITimeoutError,
@@ -58,7 +58,7 @@ class Call(Generic[In, Out]):
         self,
         shared: Shared,
         operation: Operation[In, Out],
-        given: In,
+        params: In,
         settings: Settings,
         *,
         key: Secret | None,
@@ -66,35 +66,38 @@ class Call(Generic[In, Out]):
     ) -> None:
         self._shared = shared
         self._throttle = throttle
-        """The bounds of the bulk run that it is part of; None: a single call."""
+        """The bounds of the bulk run that the call is part of; None: a single call."""
         self._key = key
-        """What to send; None if it is to be asked for, before each attempt."""
-        self._known = NO_KEY
-        """What was sent, which no error may show."""
+        """The key to send; None: the caller's function is asked before each attempt."""
         self._clock = shared.clock
         self._is_create = operation.retry is RetryClass.CREATE
         self._operation = operation
-        self._given = given
+        self._params = params
         self._settings = settings
-        self._request = _composed(operation, given)
+        self._request = _composed(operation, params)
+        self._partner_keys = _secrets_in(params) if self._is_create else ()
+        self._secrets = self._partner_keys
+        """What the latest attempt has sent, which must not come back in any text."""
         self._began_at = time.time()
         self._deadline = shared.clock.time() + settings.total_timeout
         self._attempts = 0
         self._free_attempts = 0
-        """Those of bulk work that ended in 429, which count for nothing."""
+        """Attempts of bulk work that ended in 429, which do not count."""
         self._waited = 0.0
         """Seconds that bulk work has waited for the service's rate limit."""
         self._maybe_done = False
-        """Whether an earlier attempt may have done the work."""
+        """Whether an earlier attempt may have carried out the operation."""
 
     async def run(self) -> Out:
-        """Make the call; raises an `OpenRouterError` that chains nothing."""
+        """Make the call; raises an `OpenRouterError` without a cause or context."""
         try:
             result = await self._attempt()
         except AttemptError as failure:
             failed = failure.with_traceback(None)
         else:
-            self._shared.budget.give_back()
+            budget = self._shared.budget
+            if budget.tokens < budget.CAPACITY:
+                budget.give_back()
             return result
         wait = self._wait_before_next(failed)
         if wait is not None:
@@ -121,8 +124,8 @@ class Call(Generic[In, Out]):
             self._attempts += 1
             began = self._clock.time()
             try:
-                reply = await self._exchange(attempt)
-                result = self._read(reply)
+                response = await self._exchange(attempt)
+                result = self._read(response)
             except AttemptError as failure:
                 self._learn_from(failure, began)
                 in_doubt = failure.verdict is Verdict.AMBIGUOUS
@@ -130,9 +133,12 @@ class Call(Generic[In, Out]):
                     outcome = failure.error.status_code or type(failure.error)
                     await self._report(outcome, began, failure.response)
                 raise
-            pacer.accepted(began)
+            if pacer.active:
+                pacer.accepted(began)
+            else:
+                pacer.recent.append(began)
             if observed:
-                await self._report(reply.status, began, reply)
+                await self._report(response.status, began, response)
         except AttemptError:
             raise
         except BaseException as interruption:
@@ -142,10 +148,10 @@ class Call(Generic[In, Out]):
         return result
 
     async def _await_turn(self) -> None:
-        """Wait until the bulk run's rate and the client's pace allow one more request.
+        """Wait until the bulk run's rate and the client's pace allow another request.
 
-        Bulk work waits one request at a time, so that single calls get their turns in between,
-        and its waits take nothing from its `total_timeout`.
+        Of bulk work, only one request waits at a time, so that single calls get their turn in
+        between. Its waits do not count toward its `total_timeout`.
         """
         began = self._clock.time()
         gate: AbstractAsyncContextManager[object] = nullcontext()
@@ -162,7 +168,7 @@ class Call(Generic[In, Out]):
                 self._add_wait(self._clock.time() - began)
 
     async def _take_slot(self, queued: float) -> None:
-        """Wait for a slot of the client's pace, or fail at once if there is none soon enough."""
+        """Wait for a slot of the client's pace; fail at once if there is none soon enough."""
         shared, throttle = self._shared, self._throttle
         pacer = shared.pacer
         while pacer.active and not shared.transport.closed:
@@ -177,7 +183,7 @@ class Call(Generic[In, Out]):
             if wait <= 0:
                 return
             if throttle is not None:
-                await throttle.tell(pacer)
+                await throttle.notify_observer(pacer)
             await self._sleep(wait)
             if pacer.still_holds(slot):
                 return
@@ -193,18 +199,20 @@ class Call(Generic[In, Out]):
         )
 
     async def _exchange(self, attempt: Attempt) -> Response:
-        """Send the request once there is a slot; raises `AttemptError` without an answer."""
+        """Send the request once there is a slot; raises `AttemptError` if there is no response."""
         shared, settings = self._shared, self._settings
-        deadline = Deadline(shared.deadlines, self._time_left(), attempt)
+        time_left = self._deadline - self._clock.time()
+        deadline = Deadline(shared.deadlines, time_left, attempt)
         try:
             with deadline:
-                async with shared.slots:  # only the whole call's time runs while it queues
+                async with shared.slots:  # queueing counts toward total_timeout only
                     deadline.shorten(settings.timeout)
                     key = self._key
                     if key is None:
                         key = await shared.ask_for_key()
-                        deadline.check()  # the caller's function may have taken no notice
-                    attempt.key = self._known = key
+                        deadline.check()  # the caller's function may have ignored its end
+                    attempt.key = key
+                    self._secrets = (key, *self._partner_keys)
                     return await shared.transport.send(
                         self._request,
                         attempt,
@@ -213,16 +221,16 @@ class Call(Generic[In, Out]):
                         fresh_connection=self._is_create,
                     )
         except TimeoutError:
-            if not deadline.expired:  # it is of the caller's own function for the key
+            if not deadline.expired:  # raised by the caller's own function for the key
                 raise
             failure = self._timed_out(sent=attempt.sent)
         except SendError as error:
             failure = self._failure(APIConnectionError(str(error)), error.condition)
-            error.__traceback__ = None  # whose frames know the error
+            error.__traceback__ = None  # its frames refer to the error
         raise failure
 
     def _timed_out(self, *, sent: bool) -> AttemptError:
-        what = "no answer" if sent else "no connection"
+        what = "no response" if sent else "no connection"
         within = f"the total_timeout of {self._settings.total_timeout:g} s"
         if self._time_left() > 0:
             within = f"the timeout of {self._settings.timeout:g} s"
@@ -231,24 +239,24 @@ class Call(Generic[In, Out]):
             Condition.NO_RESPONSE if sent else Condition.REFUSED,
         )
 
-    def _read(self, reply: Response) -> Out:
-        """Turn a response into the result; raises `AttemptError`."""
+    def _read(self, response: Response) -> Out:
+        """Convert a response to the result; raises `AttemptError`."""
         try:
-            return interpret(self._operation, reply, *self._secrets, request=self._request)
+            return interpret(self._operation, response, *self._secrets, request=self._request)
         except OpenRouterError as error:
-            failure = self._failure(error.with_traceback(None), condition_of(reply), reply)
+            failure = self._failure(error.with_traceback(None), condition_of(response), response)
         gone = isinstance(failure.error, NotFoundResponseError)
         if gone and self._maybe_done and self._operation.retry is RetryClass.DELETE:
             return cast("Out", DeleteKeysResponse(already_gone=True))
         raise failure
 
     def _failure(
-        self, error: OpenRouterError, condition: Condition, reply: Response | None = None
+        self, error: OpenRouterError, condition: Condition, response: Response | None = None
     ) -> AttemptError:
-        """Describe what went wrong; where the client was closed meanwhile, it is that."""
+        """Wrap the error, or report `ClientClosedError` if the client was closed meanwhile."""
         if self._shared.transport.closed and condition in _CUT_SHORT:
             error = ClientClosedError("the client was closed during the call")
-        return AttemptError(error, condition, reply)
+        return AttemptError(error, condition, response)
 
     def _learn_from(self, failure: AttemptError, began: float) -> None:
         failure.verdict = verdict(failure, self._operation.retry, self._settings.retries)
@@ -268,13 +276,13 @@ class Call(Generic[In, Out]):
         return self._settings.retries.max_retry_after
 
     async def _repeat(self, first: AttemptError, wait: float) -> Out:
-        """Make more attempts, by tenacity, while that is safe; raises the last `AttemptError`."""
+        """Retry, by tenacity, while that is safe; raises the last `AttemptError`."""
         waits = [(first, wait)]
 
         def is_repeated(error: BaseException) -> bool:
             if not isinstance(error, AttemptError):
                 return False
-            error.__traceback__ = None  # which leads through tenacity back to the error
+            error.__traceback__ = None  # it leads through tenacity back to the error
             next_wait = self._wait_before_next(error)
             waits[:] = [] if next_wait is None else [(error, next_wait)]
             return next_wait is not None
@@ -295,31 +303,31 @@ class Call(Generic[In, Out]):
                 reraise=True,
             )(self._attempt)
         finally:
-            waits.clear()  # tenacity's object is a circle, and knows both functions
+            waits.clear()  # tenacity's object refers to itself and to both functions
             del first
 
     async def _back_off(self, failure: AttemptError, seconds: float) -> None:
-        """Wait before the next attempt; what bulk work waits after a 429 is not its own time."""
+        """Wait before the next attempt; bulk work's waits after a 429 extend its deadline."""
         if self._throttle is None or failure.condition is not Condition.THROTTLED:
             await self._sleep(seconds)
             return
         began = self._clock.time()
-        await self._throttle.tell(self._shared.pacer)
+        await self._throttle.notify_observer(self._shared.pacer)
         await self._sleep(seconds)
         self._add_wait(self._clock.time() - began)
 
     def _add_wait(self, seconds: float) -> None:
-        """Note how long bulk work had to wait for the service's rate limit."""
+        """Record how long bulk work has waited for the service's rate limit."""
         self._waited += seconds
         self._deadline += seconds
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait, or go on when the client is closed: the next attempt says so."""
+        """Wait, but no longer than the client is open: the next attempt then reports that."""
         with suppress(TimeoutError), Deadline(self._shared.deadlines, math.inf):
             await self._clock.sleep(seconds)
 
-    def _wait_before_next(self, failure: AttemptError) -> float | None:  # noqa: PLR0911  # a reason each
-        """Return the seconds until the next attempt; None if there is none."""
+    def _wait_before_next(self, failure: AttemptError) -> float | None:  # noqa: PLR0911  # one for each reason
+        """Return the seconds until the next attempt, or None if there is to be none."""
         if self._shared.transport.closed or failure.verdict not in _AGAIN:
             return None
         retries = self._settings.retries
@@ -337,22 +345,22 @@ class Call(Generic[In, Out]):
         if (asked or 0.0) > retries.max_retry_after or wait >= self._time_left():
             return None
         if throttled and asked is not None:
-            return wait  # the service said when to come back, and is obeyed
+            return wait  # Retry-After is obeyed, and costs no budget
         if not self._shared.budget.take(failure.condition):
-            failure.error.message += "; not repeated: the client's retry budget is empty"
+            failure.error.message += "; not retried: the client's retry budget is empty"
             return None
         return wait
 
     def _error_for(self, failure: AttemptError) -> OpenRouterError:
-        """Finish the error that the caller will see."""
+        """Complete the error that is raised to the caller."""
         error = failure.error
         if failure.verdict is Verdict.AMBIGUOUS:
-            given = cast("CreateKeys", self._given)
+            params = cast("CreateKeys", self._params)
             error = ambiguous_class(error)(
                 f"{error.message}; whether a key was made is unknown",
                 **{fact: value for fact, value in vars(error).items() if fact != "message"},
-                name=given.name,
-                workspace_id=str(given.workspace_id) if given.workspace_id else None,
+                name=params.name,
+                workspace_id=str(params.workspace_id) if params.workspace_id else None,
                 not_before=datetime.fromtimestamp(self._began_at, UTC),
                 not_after=datetime.now(UTC),
                 hash=hash_seen_in(failure.response.body) if failure.response else None,
@@ -361,38 +369,33 @@ class Call(Generic[In, Out]):
         error.attempts = self._attempts
         return error
 
-    @property
-    def _secrets(self) -> list[Secret]:
-        """What was sent and must not come back in any text."""
-        return [self._known, *_secrets_in(self._given)] if self._is_create else [self._known]
-
     def _time_left(self) -> float:
         return self._deadline - self._clock.time()
 
     async def _report(
-        self, outcome: int | type[OpenRouterError], began: float, reply: Response | None
+        self, outcome: int | type[OpenRouterError], began: float, response: Response | None
     ) -> None:
-        """Tell the log and the caller's observer of one attempt; never a header or body."""
+        """Report an attempt to the log and the caller's observer, without headers and bodies."""
         seconds = self._clock.time() - began
         name, attempt = self._operation.name, self._attempts
-        with suppress(Exception):  # a handler of the caller's must not cost them the answer
+        with suppress(Exception):  # the caller's handlers must not cost them the result
             _LOG.debug(
                 "%s %s (%s): attempt %d, %s, %.0f ms, request %s",
                 self._request.method, self._request.route, name, attempt,
                 outcome if isinstance(outcome, int) else outcome.__name__, seconds * 1000,
-                request_id(reply, *self._secrets) if reply else None,
+                request_id(response, *self._secrets) if response else None,
             )  # fmt: skip
         await self._shared.notify_observer(name, attempt, outcome, seconds)
 
     def _note_whether_sent(self, interruption: BaseException, *, sent: bool) -> None:
-        """Let whoever keeps a journal of a create know whether there can be a key."""
+        """Record on an interruption of a create whether there can be a key."""
         vars(interruption)["sent"] = sent
         if not sent:
             return
         moment = datetime.now(UTC).isoformat(timespec="seconds")
         note = f"a create was interrupted at {moment} and may have made a key"
-        interruption.add_note(f"{note} named {cast('CreateKeys', self._given).name!r}")
-        with suppress(Exception):  # a handler of the caller's must not replace the interruption
+        interruption.add_note(f"{note} named {cast('CreateKeys', self._params).name!r}")
+        with suppress(Exception):  # the caller's handlers must not replace the interruption
             _LOG.warning("%s", note)
 
 
@@ -401,21 +404,21 @@ _AGAIN: Final = {Verdict.RETRY, Verdict.ONCE_MORE}
 _TWICE: Final = 2
 
 
-def _secrets_in(given: object) -> list[Secret]:
-    """Return the partner's key that went out with a create, since no error may repeat it."""
-    external = getattr(given, "external", None)
+def _secrets_in(params: object) -> tuple[Secret, ...]:
+    """Return the partner's key in the parameters of a create, since no error may show it."""
+    external = getattr(params, "external", None)
     key: object = None
     if isinstance(external, External):
         key = external.api_key
     elif isinstance(external, Mapping):
         key = external.get("api_key")
-    return [Secret(key)] if isinstance(key, (str, Secret)) else []
+    return (Secret(key),) if isinstance(key, (str, Secret)) else ()
 
 
-def _composed(operation: Operation[In, Any], given: In) -> Request:
+def _composed(operation: Operation[In, Any], params: In) -> Request:
     try:
-        return compose(operation, given)
+        return compose(operation, params)
     except InvalidRequestError as error:
-        refusal = error.with_traceback(None)  # whose frames have a partner's key in plain text
+        refusal = error.with_traceback(None)  # its frames have a partner's key in plain text
     refusal.operation = operation.name
     raise refusal

@@ -1,4 +1,4 @@
-"""What work of several calls needs of a client, and the bounds of a bulk run."""
+"""What work of several calls needs from a client, and the bounds of a bulk run."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ Out = TypeVar("Out")
 
 
 class Caller(Protocol):
-    """What everything above needs of a client: to make one call."""
+    """The part of a client that makes calls."""
 
     def call(
-        self, operation: Operation[In, Out], given: In, options: CallOptions | None = None
+        self, operation: Operation[In, Out], params: In, options: CallOptions | None = None
     ) -> Coroutine[Any, Any, Out]:
-        """Carry out one operation with the client's settings and `options` over them."""
+        """Carry out an operation; `options` override the client's settings."""
         ...
 
 
 class Client(Caller, Protocol):
-    """What work of several steps needs: another key, the bounds of a bulk run, and a clock."""
+    """A client for work of several steps: also another key, bounds of a bulk run, and a clock."""
 
     def call(
         self,
         operation: Operation[In, Out],
-        given: In,
+        params: In,
         options: CallOptions | None = None,
         *,
         key: Secret | None = None,
@@ -51,7 +51,7 @@ class Client(Caller, Protocol):
 
     @property
     def clock(self) -> Clock:
-        """Where time comes from, and how to wait."""
+        """The source of time, and of waits."""
         ...
 
     def server_url_for(self, options: CallOptions | None = None) -> str:
@@ -60,10 +60,10 @@ class Client(Caller, Protocol):
 
 
 class Throttle:
-    """A client within the bounds of one bulk run: `concurrency` calls at once, `rate` requests.
+    """A client within the bounds of a bulk run: `concurrency` calls at once, `rate` requests.
 
-    Its calls outlast the service's rate limit: 429 costs them neither an attempt nor a part of
-    the retry budget, and waiting for the pace none of their `total_timeout`.
+    Its calls outlast the service's rate limit: a 429 costs them neither an attempt nor retry
+    budget, and waits for the pace do not count toward their `total_timeout`.
     """
 
     def __init__(
@@ -78,27 +78,27 @@ class Throttle:
         """Check the bounds; raises `ConfigurationError`.
 
         Args:
-            client: What makes the calls.
-            concurrency: How many calls may be under way at once.
-            rate: How many requests a second may begin, retries included; needs the extra `audit`.
-                None: no bound.
+            client: The client that makes the calls.
+            concurrency: How many calls may be in progress at once.
+            rate: How many requests per second may start, retries included; needs the extra
+                `audit`. None: no bound.
             max_wait: Seconds that each request may wait for the service's rate limit, in all.
-            on_wait: Told whenever the service slows the run down; an async function is awaited.
+            on_wait: Called whenever the service slows the run down; an async function is awaited.
 
         """
         self.concurrency = _checks.at_least_one("concurrency", concurrency)
         self.max_wait = _checked_wait(max_wait)
         self.requests = 0
-        """How many requests were begun, retries included."""
+        """How many requests have been started, retries included."""
         self.sharers = 1
-        """How many walks share the bound."""
+        """How many walks share the bounds."""
         if on_wait is not None and not callable(on_wait):
             raise ConfigurationError("on_wait must be callable")
         self._on_wait = on_wait
         self._client = client
         self._slots = asyncio.Semaphore(concurrency)
         self._limiter = None if rate is None else _limiter(rate)
-        self._told = 0
+        self._reported = 0
 
     @property
     def clock(self) -> Clock:
@@ -110,33 +110,33 @@ class Throttle:
         return self._client.server_url_for(options)
 
     def share(self) -> int:
-        """Return how many calls one of the sharers should make at once: all at the same pace."""
+        """Return how many calls each of the walks that share the bounds should make at once."""
         return -(-self.concurrency // max(1, self.sharers))
 
     async def call(
         self,
         operation: Operation[In, Out],
-        given: In,
+        params: In,
         options: CallOptions | None = None,
     ) -> Out:
-        """Make one call when it is its turn."""
+        """Make a call once there is a slot for it."""
         async with self._slots:
-            return await self._client.call(operation, given, options, throttle=self)
+            return await self._client.call(operation, params, options, throttle=self)
 
     async def begin_request(self) -> None:
-        """Wait until the run's own `rate` allows one more request."""
+        """Wait until the run's own `rate` allows another request."""
         if self._limiter is not None:
             await self._limiter.acquire()
 
-    async def tell(self, pacer: Pacer) -> None:
-        """Tell the run's observer, once for each time that the service slows the client down."""
-        if self._on_wait is None or pacer.events == self._told:
+    async def notify_observer(self, pacer: Pacer) -> None:
+        """Notify the run's observer, once for each time that the service slows the client down."""
+        if self._on_wait is None or pacer.events == self._reported:
             return
-        self._told = pacer.events
+        self._reported = pacer.events
         seconds = max(0.0, pacer.paused_until - pacer.now())
         rate = pacer.rate(pacer.paused_until)
-        asked = f"asked to wait {seconds:.3g} s; then" if seconds else "answered 429;"
-        reason = f"the service {asked} about {rate:.2g} requests a second"
+        asked = f"asked to wait {seconds:.3g} s; then" if seconds else "sent 429;"
+        reason = f"the service {asked} about {rate:.2g} requests per second"
         waiting = Waiting(seconds=seconds, rate=rate, reason=reason)
         await notify("on_wait", self._on_wait, waiting)
 

@@ -17,7 +17,7 @@ from openrouter_async.errors import InvalidRequestError
 from openrouter_async.models import External, LimitReset
 from openrouter_async.secret import Secret, looks_like_key
 
-_HASH: Final = re.compile(r"[A-Za-z0-9_\-]{8,128}")
+_HASH: Final = re.compile(r"(?!sk-)[A-Za-z0-9_\-]{8,128}")
 _WORKSPACE_REF: Final = re.compile(r"[A-Za-z0-9_\-]{1,128}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]|[\ud800-\udfff]")
 _RESETS: Final = frozenset(LimitReset)
@@ -35,11 +35,11 @@ def refuse(parameter: str, expected: str) -> NoReturn:
 def key_hash(parameter: str, value: object) -> str:
     """Check a key's hash; a key is rejected, because the value becomes part of a URL."""
     plain = plain_text(value)
+    if plain is not None and _HASH.fullmatch(plain):
+        return plain
     if plain is not None and looks_like_key(plain):
         refuse(parameter, "a key's hash, not the key itself: it would be sent in a URL and logged")
-    if plain is None or _HASH.fullmatch(plain) is None:
-        refuse(parameter, "a key's hash: 8 to 128 letters, digits, `_` or `-`")
-    return plain
+    refuse(parameter, "a key's hash: 8 to 128 letters, digits, `_` or `-`")
 
 
 def plain_text(value: object) -> str | None:

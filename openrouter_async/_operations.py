@@ -1,4 +1,4 @@
-"""What the API is: one row per operation, and the pure functions that read a row.
+"""The table of operations: one row each, and the pure functions that read a row.
 
 The client, the sandbox, the command, the README's table, the retry policy, log lines and errors
 all read these rows. Rules: https://openrouter.ai/docs/guides/overview/auth/management-api-keys
@@ -63,18 +63,18 @@ def sent_by(check: Check, *, nullable: bool = False, echoed: bool = True) -> Map
 
 @attrs.frozen(kw_only=True)
 class Parameter:
-    """One parameter of an operation: derived from the field of `Operation.takes`."""
+    """One parameter of an operation, derived from a field of `Operation.takes`."""
 
     name: str
     place: Place
     required: bool
     nullable: bool
-    """Whether None goes out as `null`; else it means omitted."""
+    """Whether None is sent as `null`; otherwise it means omitted."""
     check: Check
     echoed: bool
     """Whether a record that has a field of this name must have the value that was sent."""
     placeholder: str
-    """What stands for it in `Operation.path`."""
+    """Its placeholder in `Operation.path`."""
 
 
 def _parameters_of(operation: Operation[Any, Any]) -> tuple[Parameter, ...]:
@@ -98,36 +98,36 @@ class Operation(Generic[In, Out]):
     """One row of the table."""
 
     name: str
-    """What log lines, errors and the sandbox's faults call it."""
+    """Its name in log lines, errors and the sandbox's faults."""
     method: Method
     path: str
-    """Below the base URL, with `{hash}` where a parameter goes."""
+    """The path below the base URL, with placeholders such as `{hash}`."""
     takes: type[In]
-    """The parameters: a field in `path` goes there, the others into the query or the body."""
+    """The class of its parameters: those in `path` are sent there, others as query or body."""
     returns: type[Out]
     success: int
-    """The declared status; any 2XX is read the same way."""
+    """The declared status; any other 2XX is read the same way."""
     errors: frozenset[int]
-    """The error statuses that every published version of the documentation names for it; whatever
-    else comes is an `OpenRouterDefaultError` too, which stands there for the rest."""
+    """The error statuses that every published version of the documentation declares for it; any
+    other one is an `OpenRouterDefaultError` too, which the documentation declares for the rest."""
     retry: RetryClass
     doc: str
-    """One sentence."""
+    """What it does, in one sentence."""
     call: str = attrs.field(
         default=attrs.Factory(lambda self: f"api_keys.{self.name}", takes_self=True)
     )
     """The client's method, such as `api_keys.get`."""
     command: str = attrs.field(default=attrs.Factory(lambda self: self.name, takes_self=True))
-    """The command of `openrouter-keys` that performs it."""
+    """The command of `openrouter-keys` that carries it out."""
     parameters: tuple[Parameter, ...] = attrs.field(
         init=False, default=attrs.Factory(_parameters_of, takes_self=True)
     )
-    """Derived from the fields of `takes`."""
+    """Its parameters, derived from the fields of `takes`."""
     echoed: tuple[str, ...] = attrs.field(
         init=False, default=attrs.Factory(lambda self: tuple(_echoed_by(self)), takes_self=True)
     )
-    """The parameters in `path` that the returned record has too, as get and update have `hash`:
-    what comes back with another value is the answer to another request."""
+    """The parameters in `path` that the returned record has too, such as `hash` of get and update:
+    a record with another value is the response to another request."""
 
 
 def _echoed_by(operation: Operation[Any, Any]) -> list[str]:
@@ -146,11 +146,11 @@ def _echoed_by(operation: Operation[Any, Any]) -> list[str]:
 
 @attrs.define(kw_only=True)
 class Request:
-    """What goes over the wire, without credentials."""
+    """A request without credentials."""
 
     method: Method
     route: str
-    """The path as the table has it: what may be logged."""
+    """The path as in the table, which may be logged."""
     target: str
     """The path with its parameters, and the query."""
     in_path: Mapping[str, str] = attrs.field(factory=dict, repr=False)
@@ -158,7 +158,7 @@ class Request:
     body: bytes | None = attrs.field(default=None, repr=False)
 
 
-def compose(operation: Operation[In, Any], given: In) -> Request:
+def compose(operation: Operation[In, Any], params: In) -> Request:
     """Check every parameter and build the request; raises `InvalidRequestError`."""
     target = operation.path
     unreadable: str | None = None
@@ -166,19 +166,19 @@ def compose(operation: Operation[In, Any], given: In) -> Request:
     query: dict[str, str] = {}
     body: dict[str, Any] = {}
     for parameter in operation.parameters:
-        passed = getattr(given, parameter.name)
-        as_null = passed is None and parameter.nullable
-        omitted = passed is OMITTED or (passed is None and not as_null)
+        raw = getattr(params, parameter.name)
+        as_null = raw is None and parameter.nullable
+        omitted = raw is OMITTED or (raw is None and not as_null)
         if omitted and not parameter.required:
             continue
         try:
-            value: Any = None if as_null else parameter.check(parameter.name, passed)
+            value: Any = None if as_null else parameter.check(parameter.name, raw)
         except InvalidRequestError:
             raise
-        except Exception:  # noqa: BLE001  # what the methods of a foreign class raise
+        except Exception:  # noqa: BLE001  # methods of a foreign class may raise anything
             unreadable = parameter.name
             break
-        if parameter.place == "path":  # its check lets nothing pass that would need quoting
+        if parameter.place == "path":  # its check rejects what would need quoting
             target = target.replace(parameter.placeholder, value)
             in_path[parameter.name] = value
         elif parameter.place == "query":

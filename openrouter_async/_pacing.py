@@ -65,8 +65,8 @@ class Pacer:
         """Requests accepted since the last event."""
         self._idle = False
         """Whether slots were left unused since the last event, so nothing could be measured."""
-        self._recent: deque[float] = deque(maxlen=256)
-        """The start times of the last accepted requests."""
+        self.recent: deque[float] = deque(maxlen=256)
+        """When the last accepted requests started; nothing else is recorded while not `active`."""
 
     def now(self) -> float:
         """Return the time; reset the pacing if the clock went backwards, as in a test."""
@@ -74,13 +74,13 @@ class Pacer:
         if now < self._latest:
             self.active = False
             self.paused_until = self._next_slot = self._last_event = 0.0
-            self._recent.clear()
+            self.recent.clear()
         self._latest = now
         return now
 
     def accepted(self, began: float) -> None:
         """Count a request that was not throttled."""
-        self._recent.append(began)
+        self.recent.append(began)
         self._accepted += 1
 
     def throttled(self, began: float, pause: float) -> None:
@@ -106,7 +106,7 @@ class Pacer:
         if self.active and self._evidence and self._accepted < self._granted:
             self._refills = False
         if not self.active or self._idle or elapsed <= 0:
-            recent = sum(1 for began in self._recent if began > now - 1.0)
+            recent = sum(1 for began in self.recent if began > now - 1.0)
             self._limit = max(recent, self.FIRST_RATE)
             self._evidence = recent if recent >= self.FIRST_RATE else 0
             self._accepted = recent

@@ -1,4 +1,4 @@
-"""What came back, and what it means: pure functions of status, headers and bytes."""
+"""Responses and what they mean: pure functions of status, headers and body."""
 
 from __future__ import annotations
 
@@ -36,59 +36,62 @@ _HIDDEN_HEADERS: Final = frozenset({"set-cookie", "authorization", "proxy-author
 
 @attrs.define(kw_only=True)
 class Response:
-    """An answer as it was read off the wire."""
+    """A response as it was read from the wire."""
 
     status: int
     headers: Mapping[str, str] = attrs.field(repr=False)
     """Any case-insensitive mapping."""
     body: bytes = attrs.field(repr=False)
     truncated: bool = False
-    """The connection broke before the body's end."""
+    """Whether the connection broke before the body's end."""
     too_large: bool = False
-    """The body is longer than was read."""
+    """Whether the body is longer than what was read."""
     miscoded: str | None = attrs.field(default=None, repr=False)
-    """What the answer says that its body's coding is, where it cannot be read as that."""
+    """The content coding that the response claims, if its body cannot be decoded from that."""
     received_at: float
-    """Seconds since 1970, for a `Retry-After` that is a date where the answer has no `Date`."""
+    """Seconds since 1970, for a `Retry-After` that is a date in a response without `Date`."""
 
 
 def interpret(
-    operation: Operation[Any, Out], reply: Response, *known: Secret, request: Request | None = None
+    operation: Operation[Any, Out],
+    response: Response,
+    *known: Secret,
+    request: Request | None = None,
 ) -> Out:
-    """Turn a response into what the operation returns; raises the error it stands for.
+    """Convert a response to the operation's result, or raise the error that it stands for.
 
-    `known` are secrets to mask in an error's texts, whatever their shape. `request` is what was
-    asked: an answer about another key is refused, whoever mixed them up; None: that is not known.
+    `known` are secrets to mask in an error's texts, whatever their shape. If `request` is passed,
+    a response about another key than it asked for is rejected: somebody has mixed them up.
     """
-    if not 200 <= reply.status < 300:
-        raise error_of(reply, *known, declared=operation.errors)
-    if reply.too_large:
-        raise _unreadable(ResponseTooLargeError("the response is too large"), reply, *known)
+    if not 200 <= response.status < 300:
+        raise error_of(response, *known, declared=operation.errors)
+    if response.too_large:
+        raise _unreadable(ResponseTooLargeError("the response is too large"), response, *known)
     problem = ""
     try:
-        if reply.body or not reply.truncated:  # a body that was lost is not an empty one
-            response: Any = _converter.decode(operation.returns, reply.body)
+        if response.body or not response.truncated:  # a lost body is not an empty one
+            result: Any = _converter.decode(operation.returns, response.body)
             asked = request.in_path if request is not None else {}
             for name in operation.echoed:
-                if name in asked and getattr(response.data, name) != asked[name]:
-                    problem = f"response.data.{name}: not the one that was asked for"
+                if name in asked and getattr(result.data, name) != asked[name]:
+                    problem = f"response.data.{name}: not the one requested"
             if not problem:
-                return cast("Out", response)
+                return cast("Out", result)
     except ResponseValidationError as error:
         problem = error.message
-        error.__traceback__ = None  # whose frames have the body, and the error
+        error.__traceback__ = None  # its frames have the body, and the error
     except Exception as error:  # noqa: BLE001  # no memory, or an import that failed
         problem = f"the response cannot be read: {type(error).__name__}"
-    problem = _why_unreadable(reply, *known) or problem
-    raise _unreadable(ResponseValidationError(problem), reply, *known)
+    problem = _why_unreadable(response, *known) or problem
+    raise _unreadable(ResponseValidationError(problem), response, *known)
 
 
-def _why_unreadable(reply: Response, *known: Secret) -> str | None:
-    """Return what is wrong with the whole body; None: only what is in it."""
-    if is_cut(reply):
+def _why_unreadable(response: Response, *known: Secret) -> str | None:
+    """Return what is wrong with the body as a whole; None: only its content is wrong."""
+    if is_cut(response):
         return "the response ends too early"
-    if reply.miscoded is not None:
-        claimed = (_text(reply.miscoded, *known) or "")[:_LONGEST_CODING]
+    if response.miscoded is not None:
+        claimed = (_text(response.miscoded, *known) or "")[:_LONGEST_CODING]
         return f"the response cannot be read as the Content-Encoding that it claims: {claimed}"
     return None
 
@@ -96,14 +99,14 @@ def _why_unreadable(reply: Response, *known: Secret) -> str | None:
 _LONGEST_CODING: Final = 40
 
 
-def is_cut(reply: Response) -> bool:
-    """Return whether an answer ends too early: its connection did, or its JSON.
+def is_cut(response: Response) -> bool:
+    """Return whether a response ends too early: its connection did, or its JSON.
 
-    Where the service announces too short a length, only the JSON tells.
+    If the service announces too short a length, only the JSON shows it.
     """
-    if reply.too_large or reply.miscoded is not None:
+    if response.too_large or response.miscoded is not None:
         return False
-    return reply.truncated or _is_cut_json(reply.body)
+    return response.truncated or _is_cut_json(response.body)
 
 
 def _is_cut_json(body: bytes) -> bool:
@@ -116,36 +119,36 @@ def _is_cut_json(body: bytes) -> bool:
 
 
 def _unreadable(
-    error: ResponseValidationError, reply: Response, *known: Secret
+    error: ResponseValidationError, response: Response, *known: Secret
 ) -> ResponseValidationError:
-    for name, value in _facts(reply, *known).items():
+    for name, value in _facts(response, *known).items():
         setattr(error, name, value)
     return error
 
 
 def error_of(
-    reply: Response, *known: Secret, declared: Container[int] = ERRORS_BY_STATUS
+    response: Response, *known: Secret, declared: Container[int] = ERRORS_BY_STATUS
 ) -> OpenRouterError:
-    """Build the error for an answer outside 2XX; its class follows the status alone.
+    """Build the error for a response outside 2XX; its class follows the status alone.
 
-    A status that is not `declared` for the operation gives an `OpenRouterDefaultError` as well.
+    For a status that is not `declared` for the operation, it is an `OpenRouterDefaultError` too.
     The body may be the documented `{"error": {…}}`, any other JSON, HTML, or nothing.
     """
-    facts = _facts(reply, *known)
-    document = _parse(reply.body)
-    said = document.get("error")
-    details = as_object(said)
+    facts = _facts(response, *known)
+    document = _parse(response.body)
+    problem = document.get("error")
+    details = as_object(problem)
     metadata = as_object(details.get("metadata"))
     code = details.get("code")
     facts["code"] = code if isinstance(code, int) else _text(code, *known)
     facts["metadata"] = _scrubbed(metadata, *known) if metadata else None
     facts["error_type"] = _text(metadata.get("error_type"), *known)
-    around = as_object(document.get("openrouter_metadata"))
-    facts["openrouter_metadata"] = _scrubbed(around, *known) if around else None
+    envelope = as_object(document.get("openrouter_metadata"))
+    facts["openrouter_metadata"] = _scrubbed(envelope, *known) if envelope else None
     facts["user_id"] = _text(document.get("user_id"), *known)
-    message = _text(details.get("message") if details else said, *known) or ""
-    return _class_of(reply.status, declared)(
-        message.strip()[:_LONGEST_MESSAGE] or _phrase(reply.status), **facts
+    message = _text(details.get("message") if details else problem, *known) or ""
+    return _class_of(response.status, declared)(
+        message.strip()[:_LONGEST_MESSAGE] or _phrase(response.status), **facts
     )
 
 
@@ -154,11 +157,11 @@ def _text(value: object, *known: Secret) -> str | None:
 
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What would move a terminal's cursor or begin a new line in a log."""
+"""Characters that would move a terminal's cursor or start a new line in a log."""
 
 
 def _shown(text: str, *known: Secret) -> str:
-    """Make a text fit for logs and terminals: keys are masked, what cannot be encoded replaced."""
+    """Make a text safe for logs: mask keys, and replace what cannot be encoded."""
     return scrub(text.encode(errors="replace").decode(), *known)
 
 
@@ -167,7 +170,7 @@ def _shown_body(body: bytes, *known: Secret) -> str:
 
 
 _KEY_FIELD: Final = re.compile(r'("key"\s*:\s*")[^"]+')
-"""A new key in an answer that cannot be read, even if it is cut or looks like no key."""
+"""A new key in an unreadable response, even if it is cut or does not look like a key."""
 
 
 def _class_of(status: int, declared: Container[int]) -> type[OpenRouterError]:
@@ -185,24 +188,24 @@ def _phrase(status: int) -> str:
         return "the service failed" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "refused"
 
 
-def _facts(reply: Response, *known: Secret) -> dict[str, Any]:
-    headers = reply.headers
+def _facts(response: Response, *known: Secret) -> dict[str, Any]:
+    headers = response.headers
     return {
-        "status_code": reply.status,
+        "status_code": response.status,
         "headers": {
             name.lower(): _shown(value, *known)
             for name, value in headers.items()
             if name.lower() not in _HIDDEN_HEADERS
         },
-        "request_id": request_id(reply, *known),
-        "retry_after": retry_after(reply),
-        "body": _shown_body(reply.body[: 4 * _LONGEST_BODY], *known)[:_LONGEST_BODY],
+        "request_id": request_id(response, *known),
+        "retry_after": retry_after(response),
+        "body": _shown_body(response.body[: 4 * _LONGEST_BODY], *known)[:_LONGEST_BODY],
     }
 
 
-def request_id(reply: Response, *known: Secret) -> str | None:
-    """Return what names the request to the service's support, or at its edge."""
-    return _text(reply.headers.get("X-Generation-Id") or reply.headers.get("cf-ray"), *known)
+def request_id(response: Response, *known: Secret) -> str | None:
+    """Return the id of the request for the service's support, or that of its edge."""
+    return _text(response.headers.get("X-Generation-Id") or response.headers.get("cf-ray"), *known)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -216,7 +219,7 @@ _DEEPEST: Final = 20
 
 
 def _scrubbed(value: Any, *known: Secret, depth: int = _DEEPEST) -> Any:
-    """Copy JSON with keys masked; what is nested too deep to be copied or pickled is left out."""
+    """Copy JSON with keys masked, without what is nested too deeply to be copied or pickled."""
     if isinstance(value, str):
         return _shown(value, *known)
     if isinstance(value, (dict, list)) and not depth:
@@ -235,30 +238,30 @@ _SECONDS: Final = re.compile(r"\s*([0-9]{1,300}(?:\.[0-9]{0,6})?)\s*")
 _LONGEST_DATE: Final = 64
 
 
-def retry_after(reply: Response) -> float | None:
-    """Read how many seconds the service asks to wait; None when it does not say or makes no sense.
+def retry_after(response: Response) -> float | None:
+    """Return the seconds that the service asks to wait; None if it does not, or makes no sense.
 
     `retry-after-ms` wins over `Retry-After`, which is a number of seconds or an HTTP date.
     https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
     """
-    milliseconds = _SECONDS.fullmatch(reply.headers.get("retry-after-ms", ""))
+    milliseconds = _SECONDS.fullmatch(response.headers.get("retry-after-ms", ""))
     if milliseconds:
         return float(milliseconds[1]) / 1000
-    value = reply.headers.get("Retry-After", "")
+    value = response.headers.get("Retry-After", "")
     seconds = _SECONDS.fullmatch(value)
     if seconds:
         return float(seconds[1])
     moment = _seconds_of(value)
     if moment is None:
         return None
-    # By the service's own clock, since this machine's may be wrong.
-    now = _seconds_of(reply.headers.get("Date", ""))
-    wait = moment - (reply.received_at if now is None else now)
+    # By the service's clock, because this machine's may be wrong.
+    now = _seconds_of(response.headers.get("Date", ""))
+    wait = moment - (response.received_at if now is None else now)
     return max(wait, 0.0) if math.isfinite(wait) else None
 
 
 def _seconds_of(date: str) -> float | None:
-    """Read an HTTP date as seconds since 1970; None where it is none."""
+    """Return an HTTP date in seconds since 1970; None if it is not one."""
     if len(date) > _LONGEST_DATE:
         return None
     try:

@@ -151,8 +151,7 @@ class Clock(Protocol):
 class SystemClock:
     """The system clock."""
 
-    def time(self) -> float:
-        return time.monotonic()
+    time = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -184,8 +183,7 @@ class RetryBudget:
 
     def give_back(self) -> None:
         """Return a token after a success without retries."""
-        if self.tokens < self.CAPACITY:
-            self.tokens += 1
+        self.tokens = min(self.tokens + 1, self.CAPACITY)
 
 
 def back_off(config: RetryConfig, attempt: int, clock: Clock) -> float:

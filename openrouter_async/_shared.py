@@ -79,8 +79,9 @@ class Shared:
                 "no asyncio event loop is running: await calls inside asyncio.run(), in a forked "
                 "child too, or use OpenRouter"
             )
-        # Primitives of asyncio belong to one loop, so a new loop needs new ones.
-        if self.transport.bind(loop):
+        if self.transport.loop is not loop:
+            self.transport.bind(loop)
+            # Primitives of asyncio belong to one loop, so a new loop needs new ones.
             self.slots = asyncio.Semaphore(self._max_connections)
             self.deadlines = Deadlines(loop)
             self.pacer = Pacer(self.clock.time)

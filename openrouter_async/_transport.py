@@ -402,14 +402,12 @@ class Transport:
         self._sockets.add(new)
         return new
 
-    def bind(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Bind the transport to `loop`; return False if it was bound to it already.
+    def bind(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Bind the transport to another loop than before.
 
         Raises `WrongLoopError` while the loop used so far is still open, and for the parent's loop
         in a forked child.
         """
-        if self.loop is loop:
-            return False
         if loop in _INHERITED_LOOPS:
             raise WrongLoopError(_FORKED)
         if self.loop is not None and not self.loop.is_closed():
@@ -419,7 +417,6 @@ class Transport:
             )
         self.abandon()
         self.loop = loop
-        return True
 
     def abandon(self) -> None:
         """Close what is open without a loop: its own is closed, or the client was never closed."""
@@ -520,22 +517,18 @@ def _json_payload(body: bytes) -> aiohttp.BytesPayload:
 class _Body:
     """The pieces of a body, kept out of locals, which a traceback with locals would show."""
 
-    __slots__ = ("_pieces", "size")
+    __slots__ = ("pieces", "size")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self.pieces: list[bytes] = []
         self.size = 0
 
     def add(self, piece: bytes) -> bool:
         """Add a piece; return False for the empty one at the end."""
         if piece:  # join() does not copy a body that came in one piece
-            self._pieces.append(piece)
+            self.pieces.append(piece)
             self.size += len(piece)
         return bool(piece)
-
-    def whole(self) -> bytes:
-        """Return the whole body."""
-        return b"".join(self._pieces)
 
 
 async def _read(incoming: aiohttp.ClientResponse) -> Response:
@@ -552,7 +545,7 @@ async def _read(incoming: aiohttp.ClientResponse) -> Response:
     response = Response(
         status=incoming.status,
         headers=incoming.headers,
-        body=body.whole()[:bound],
+        body=b"".join(body.pieces)[:bound],
         truncated=truncated,
         too_large=body.size > bound,
         received_at=time.time(),

@@ -47,7 +47,7 @@ Out = TypeVar("Out")
 
 
 class _Resource:
-    """What a class says of an attribute that its instances have: the attribute's class.
+    """The class attribute for a resource of the instances: it returns the resource's class.
 
     `unittest.mock.create_autospec` looks there. The class is imported only then.
     """
@@ -63,7 +63,7 @@ class _Resource:
 
 
 def resource(module: str, name: str) -> Any:
-    """Declare an attribute of a client's instances, which is of this class."""
+    """Declare a resource of a client's instances, which is of this class."""
     return _Resource(module, name)
 
 
@@ -75,16 +75,17 @@ class AsyncOpenRouter:
         page = await client.api_keys.list(offset=100)
     ```
 
-    One client serves any number of tasks of one event loop; once that loop is closed it opens
-    anew in the next. `retries`, `timeout` and the like can be given for each call too.
+    One client serves any number of tasks of one event loop, and can be used in another loop once
+    that one is closed. `retries`, `timeout` and the like can be passed to each call too.
 
-    What is repeated, by default up to 3 attempts within 60 s with growing random waits:
+    Calls are retried, by default up to 3 attempts within 60 s with growing random waits:
 
-    - anything that never left this machine, and 429 after the wait that the service asks for;
-    - for list, get, update and delete also lost connections, time-outs, 408, 500, 502-504, 520-529;
-    - never a create that may have arrived: that is an `AmbiguousCreateError`.
+    - any call that was never sent, and after a 429, once the service's wait is over;
+    - list, get, update and delete also after lost connections, timeouts, 408, 500, 502-504 and
+      520-529;
+    - never a create that may have arrived: it raises `AmbiguousCreateError`.
 
-    A child that was forked has connections of its own, and needs an event loop of its own.
+    A forked child has its own connections, and needs its own event loop.
     """
 
     api_keys: APIKeys = resource("openrouter_async.api_keys", "APIKeys")
@@ -111,12 +112,12 @@ class AsyncOpenRouter:
         connector: BaseConnector | None = None,
         on_attempt: OnAttempt | None = None,
     ) -> None:
-        """Set the client up; nothing is opened before the first call.
+        """Set up the client; nothing is opened before the first call.
 
         Args:
             api_key: A management key for `api_keys` and `workspaces`, any key for
-                `get_current_key_metadata`; or a function, sync or async, that gives the key and is
-                asked before each attempt. None: the environment's `OPENROUTER_API_KEY`.
+                `get_current_key_metadata`; or a function, sync or async, that returns the key and
+                is called before each attempt. None: the environment's `OPENROUTER_API_KEY`.
             http_referer: The application's URL, its main identifier for the service. None: the
                 environment's `OPENROUTER_HTTP_REFERER`, else none.
             x_open_router_title: The application's display name. None: the environment's
@@ -125,19 +126,19 @@ class AsyncOpenRouter:
                 environment's `OPENROUTER_X_OPEN_ROUTER_CATEGORIES`, else none.
             server_url: The base URL. None: the environment's `OPENROUTER_BASE_URL`, else the
                 service.
-            retries: What is repeated and when; None: nothing.
-            timeout: Seconds for one attempt, from the moment it has a connection.
-            total_timeout: Seconds for a whole call: queue, attempts and waits.
-            max_connections: How many attempts may be under way at once; more wait.
+            retries: What is retried and when; None: nothing.
+            timeout: Seconds for one attempt, once it has one of `max_connections`.
+            total_timeout: Seconds for a whole call: queueing, attempts and waits.
+            max_connections: How many attempts may be in progress at once; others wait.
             proxy: The URL of a proxy, `http://host:port` or `https://host:port`, with a user and
-                password if it wants them; a SOCKS proxy needs a `connector`.
+                password if it needs them; a SOCKS proxy needs a `connector`.
             ssl: A context with the certificates to trust. None: the system's.
             trust_env: Whether to use the proxies of the environment (`HTTPS_PROXY`, `HTTP_PROXY`,
-                `ALL_PROXY`, less `NO_PROXY`) where `proxy` is None. A call raises
-                `ConfigurationError` where its proxy cannot be used.
-            allow_insecure_http: Allow plain http to other hosts than this machine.
+                `ALL_PROXY`, `NO_PROXY`) if `proxy` is None. A call raises `ConfigurationError`
+                if its proxy cannot be used.
+            allow_insecure_http: Whether plain http to other hosts than this machine is allowed.
             connector: An aiohttp connector to use; it is not closed with the client. Its idle
-                connections serve creates too, so that a stale one can make a create ambiguous.
+                connections are used for creates too, and a stale one can make a create ambiguous.
             on_attempt: Called after every attempt with the operation's name, the attempt's
                 number, the status or the error's class, and seconds. An async function is awaited
                 before the call goes on.
@@ -170,7 +171,7 @@ class AsyncOpenRouter:
             raise ConfigurationError("max_connections must be an integer of at least 1")
         if on_attempt is not None and not callable(on_attempt):
             raise ConfigurationError("on_attempt must be callable")
-        # What costs most of the time to import is loaded when the first client is made.
+        # Imported with the first client, because aiohttp takes most of the import time.
         from openrouter_async._shared import Shared
         from openrouter_async._transport import Transport
 
@@ -205,27 +206,27 @@ class AsyncOpenRouter:
     def call(
         self,
         operation: Operation[In, Out],
-        given: In,
+        params: In,
         options: CallOptions | None = None,
         *,
         key: Secret | None = None,
         throttle: Throttle | None = None,
     ) -> Coroutine[Any, Any, Out]:
-        """Carry out one row of the operation table; what every method does.
+        """Carry out an operation of the table, as every method does.
 
         Args:
-            operation: The row.
-            given: Its parameters.
-            options: What is laid over the client's settings.
-            key: Another key than the client's: a rotation asks a new one whether it works.
-            throttle: The bounds of the bulk run that the call is a part of.
+            operation: The row of the table.
+            params: Its parameters.
+            options: Settings that override the client's.
+            key: Another key than the client's: a rotation checks with it that the new key works.
+            throttle: The bounds of the bulk run that the call is part of.
 
         """
         settings = self._settings.override(options) if options else self._settings
         shared = self._shared
         shared.enter()
         key = shared.fixed_key if key is None else checked_key(key)
-        return self._new_call(shared, operation, given, settings, key=key, throttle=throttle).run()
+        return self._new_call(shared, operation, params, settings, key=key, throttle=throttle).run()
 
     def server_url_for(self, options: CallOptions | None = None) -> str:
         """Return the base URL that a call with these options goes to."""
@@ -234,7 +235,7 @@ class AsyncOpenRouter:
 
     @property
     def clock(self) -> Clock:
-        """Where the client's time comes from."""
+        """The source of the client's time."""
         return self._shared.clock
 
     async def audit(
@@ -250,30 +251,30 @@ class AsyncOpenRouter:
         now: datetime | None = None,
         **options: Unpack[CallOptions],
     ) -> AuditReport:
-        """Walk over every key of every workspace, disabled and expired ones too, and judge them.
+        """Check every key of every workspace, including disabled and expired ones.
 
-        A workspace that cannot be read is an error in the report, a record that cannot be read a
-        finding. Where the service hides the workspaces, the default one is audited. To stream keys,
-        or to have what is known when the audit is ended early, use `audit.AuditRun`.
+        A workspace that cannot be read is an error in the report, and a record that cannot be read
+        is a finding. If the service hides the workspaces, the default one is audited. To stream
+        keys, or to get a partial report of an audit that is ended early, use `audit.AuditRun`.
 
         Args:
             workspaces: Ids, slugs or names of the workspaces to audit. None: all.
             policy: Which rules run, and how: a `Policy`, or the path of a TOML file. None: all
                 built-in rules.
-            concurrency: How many requests may be under way at once.
-            rate: How many requests a second may begin, retries included; needs the extra `audit`.
-                None: no bound of yours, only what the service allows.
-            max_wait: Seconds that each request may wait for the service's rate limit, in all: 429
+            concurrency: How many requests may be in progress at once.
+            rate: How many requests per second may start, retries included; needs the extra
+                `audit`. None: only the service's own limit.
+            max_wait: Seconds that each request may wait for the service's rate limit, in all: a 429
                 slows an audit down, and fails it only after that.
-            registry: The hashes that should be there: a file's path (one a line), or the hashes.
+            registry: The expected hashes: the path of a file (one per line), or the hashes.
             progress: Called with an `AuditProgress` after every page; an async function is awaited.
-            now: What the rules go by, aware. None: the present.
+            now: The time that the rules use, aware. None: the present.
             **options: See `CallOptions`; they apply to each request.
 
         Raises:
             ConfigurationError: A value is out of range, or the policy or registry cannot be used.
             InvalidRequestError: There is no such workspace.
-            OpenRouterError: Nothing could be read at all; the first error is raised.
+            OpenRouterError: Nothing could be read; this is the first error.
 
         """
         from openrouter_async.audit import AuditRun  # costs 30 ms
@@ -292,10 +293,10 @@ class AsyncOpenRouter:
         ).finish()
 
     def with_options(self, **options: Unpack[CallOptions]) -> Self:
-        """Return a client with other defaults that shares connections, budget and pause.
+        """Return a client with other defaults that shares connections, retry budget and pace.
 
-        Closing one closes both. It is of the same class; the attributes that a subclass has set are
-        taken over as they are, and its `__init__` is not called.
+        Closing one closes both. The new client is of the same class; attributes that a subclass
+        has set are copied as they are, and its `__init__` is not called.
         """
         settings = self._settings.override(options)
         twin = object.__new__(type(self))
@@ -315,10 +316,10 @@ class AsyncOpenRouter:
         raise TypeError("a client has a key and connections, which cannot be pickled")
 
     async def close(self) -> None:
-        """End the calls under way and close all connections, also twice.
+        """End the calls in progress and close all connections; a second call does nothing.
 
         Those calls and all later ones raise `ClientClosedError`, or `AmbiguousCreateError` for a
-        create that was sent. Raises `WrongLoopError` where its loop runs in another thread.
+        create that was sent. Raises `WrongLoopError` if the client's loop runs in another thread.
         """
         await self._shared.close()
 

@@ -1,7 +1,7 @@
-"""What the service answers, as frozen attrs classes under the official names.
+"""The service's responses, as frozen attrs classes under the official names.
 
-These classes are the only schema. Amounts are USD, timestamps aware UTC datetimes; a field that
-the service may leave out, or may send as null, is None then. Field rules:
+These classes are the only schema. Amounts are in USD, and timestamps are aware UTC datetimes. A
+field that the service leaves out or sends as null is None. Field rules:
 https://openrouter.ai/docs/guides/overview/auth/management-api-keys
 """
 
@@ -24,14 +24,14 @@ Integer: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 """An integer of 64 bits: with more digits than that the two roads of decoding would differ."""
 
 MOST_ROWS: Final = 10_000
-"""What a list in an answer may have at most, a bound of ours: the service's pages have 100 rows."""
+"""The most rows in a list of a response, a limit of ours: the service's pages have 100."""
 
 T = TypeVar("T")
 Rows: TypeAlias = Annotated[list[T], Meta(max_length=MOST_ROWS)]
 
 
 class LimitReset(StrEnum):
-    """When a key's `limit` starts anew: at midnight UTC, weeks run Monday to Sunday."""
+    """When a key's `limit` resets: at midnight UTC, where weeks run from Monday to Sunday."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -55,7 +55,7 @@ class APIKey:
     include_byok_in_limit: bool
     """Whether usage of the caller's own provider keys (BYOK) counts toward `limit`."""
     usage: float
-    """USD spent since the key exists; for what counts against `limit` see `spent_in_window`."""
+    """USD spent since the key was created; see `spent_in_window` for what counts toward `limit`."""
     usage_daily: float
     usage_weekly: float
     usage_monthly: float
@@ -67,7 +67,7 @@ class APIKey:
     limit: float | None = None
     """USD in each window of `limit_reset`; None: unlimited."""
     limit_remaining: float | None = None
-    """USD left in the current window; negative when overspent, None without a limit."""
+    """USD left in the current window; negative if overspent, None without a limit."""
     limit_reset: str | None = None
     """`daily`, `weekly`, `monthly` or a newer word; None: the limit never resets."""
     updated_at: Timestamp | None = None
@@ -78,13 +78,13 @@ class APIKey:
     external_user: str | None = None
     """The partner's own name for the key's user; None outside partner accounts."""
     last_used_at: Timestamp | None = None
-    """None: not used since the service began to record it, at the end of 2025."""
+    """None: not used since the service started to record it, at the end of 2025."""
 
     @property
     def spent_in_window(self) -> float | None:
-        """USD spent against `limit` in the current window; None without a limit.
+        """USD spent toward `limit` in the current window; None without a limit.
 
-        This is not `usage`, which counts the key's whole life.
+        This is not `usage`, which counts from the key's creation.
         """
         if self.limit is None or self.limit_remaining is None:
             return None
@@ -92,7 +92,7 @@ class APIKey:
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the limit is used up, so that the key answers 402 or 403 until it resets."""
+        """Whether the limit is used up: requests with the key get 402 or 403 until it resets."""
         return self.limit_remaining is not None and not _money.is_more(self.limit_remaining, 0)
 
     def is_expired(self, now: datetime | None = None) -> bool:
@@ -125,14 +125,14 @@ class ListResponse:
 
 @attrs.frozen(kw_only=True)
 class LenientListResponse:
-    """One page of which the records that cannot be read are set aside instead of failing it."""
+    """One page of keys, with the records that cannot be read set aside as `problems`."""
 
     data: list[APIKey]
     problems: list[ResponseValidationError]
 
     @property
     def length(self) -> int:
-        """How many records the page had, readable or not."""
+        """How many records the page has, readable or not."""
         return len(self.data) + len(self.problems)
 
 
@@ -161,26 +161,26 @@ class DeleteKeysResponse:
 
 @attrs.frozen(kw_only=True)
 class CreateKeysResponse:
-    """A new key. `key` is its plaintext, which the service shows once; every implicit way is shut.
+    """A new key. `key` is its plaintext, which the service shows once; nothing shows it implicitly.
 
-    The answer to a create is never thrown away once a whole `key` was read: if the record beside
-    it cannot be read, `problem` says why and `data` raises it.
+    The response to a create is kept once a whole `key` has been read: if the record beside it
+    cannot be read, `problem` says why, and `data` raises that.
     """
 
     _data: APIKey | None = attrs.field(default=None, alias="data")
     secret: Secret = attrs.field(alias="key", converter=Secret)
-    """The plaintext, wrapped; pass this on rather than `key`."""
+    """The plaintext, wrapped; pass this around rather than `key`."""
     problem: ResponseValidationError | None = None
-    """Why `data` cannot be read; None when all is well."""
+    """Why `data` cannot be read; None if it can."""
 
     @property
     def key(self) -> str:
-        """The plaintext, as the official SDK has it."""
+        """The plaintext, under the name of the official SDK."""
         return self.secret.reveal()
 
     @property
     def data(self) -> APIKey:
-        """The new key's record; raises `problem` if it could not be read."""
+        """The new key's record; raises `problem` if it cannot be read."""
         if self._data is None:
             raise self.problem or ResponseValidationError("the response has no record of the key")
         return self._data
@@ -188,7 +188,7 @@ class CreateKeysResponse:
 
 @attrs.frozen(kw_only=True)
 class RateLimit:
-    """Deprecated by the service, which says -1 or nothing here."""
+    """Deprecated by the service, which sends -1 or nothing here."""
 
     requests: Integer | None = None
     interval: str | None = None
@@ -213,7 +213,7 @@ class Budget:
 
 @attrs.frozen(kw_only=True)
 class FreeModelDailyRequests:
-    """How many requests to free models are left today (UTC)."""
+    """The requests to free models that are left today (UTC)."""
 
     limit: Integer | None = None
     used: Integer | None = None
@@ -226,7 +226,7 @@ class GetCurrentKeyData:
 
     label: str
     usage: float
-    """USD spent since the key exists."""
+    """USD spent since the key was created."""
     is_free_tier: bool
     usage_daily: float | None = None
     usage_weekly: float | None = None
@@ -254,7 +254,7 @@ class GetCurrentKeyData:
     """The one of `budgets` that binds."""
     free_model_daily_requests: FreeModelDailyRequests | None = None
     rate_limit: RateLimit | float | None = None
-    """Deprecated; an object in most answers, a bare number in some."""
+    """Deprecated; an object in most responses, a number in some."""
 
 
 @attrs.frozen(kw_only=True)
@@ -280,7 +280,7 @@ class Workspace:
     default_image_model: str | None = None
     default_provider_sort: str | None = None
     disabled_server_tools: Rows[str] | None = None
-    """Tools of the service that may not be used; None: the service did not say."""
+    """Tools of the service that must not be used; None: the service did not send this."""
     include_byok_in_budgets: bool | None = None
     io_logging_api_key_ids: Rows[Integer] | None = None
     io_logging_sampling_rate: float | None = None
@@ -330,9 +330,9 @@ class ListGuardrailKeyAssignmentsResponse:
 
 @attrs.frozen(kw_only=True)
 class External:
-    """A partner-defined identity for a new key; partner accounts only.
+    """A partner's own identity for a new key; partner accounts only.
 
-    `api_key` is the partner's own key for its user, at least 32 characters; None: it has none.
+    `api_key` is the partner's own key for its user, at least 32 characters; None: there is none.
     """
 
     user: str

@@ -119,7 +119,7 @@ class OpenRouter:
         now: datetime | None = None,
         **options: Unpack[CallOptions],
     ) -> AuditReport:
-        """Walk over every key of every workspace, disabled and expired ones too, and judge them.
+        """Check every key of every workspace, including disabled and expired ones.
 
         `progress` is called in the client's own thread.
         """

@@ -1,4 +1,4 @@
-"""`client.workspaces`: every key belongs to one, and each is listed by itself."""
+"""`client.workspaces`: every key belongs to one, and each has its own list of keys."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ class Workspaces:
     def iter(self, **options: Unpack[CallOptions]) -> WorkspaceWalk:
         """Walk over all workspaces, page by page.
 
-        Raises `PagingError` when a page brings nothing new. Options apply to each page.
+        Raises `PagingError` if a page brings nothing new. Options apply to each page.
         """
         return WorkspaceWalk(Throttle(self._caller, concurrency=1), options)

@@ -27,7 +27,6 @@ class Listener:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self._up = asyncio.Event()
         self._live: dict[asyncio.Task[None], socket.socket] = {}
         self._socket = socket.socket()
         self._socket.settimeout(0)
@@ -35,14 +34,14 @@ class Listener:
         self.port = self._socket.getsockname()[1]
         if self._up_after == 0:
             self._listen()
-        self._accepting = asyncio.create_task(self._accept())
+        elif self._up_after is not None:
+            self._loop.call_later(self._up_after, self._listen)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._accepting.cancel()
-        await asyncio.wait({self._accepting})
+        self._loop.remove_reader(self._socket)
         self._socket.close()
         for _tick in range(3):  # a TLS transport younger than this cannot be aborted
             await asyncio.sleep(0)
@@ -60,20 +59,19 @@ class Listener:
         self._loop.call_soon_threadsafe(self._listen)
 
     def _listen(self) -> None:
-        self._socket.listen(1024)
-        self._up.set()
+        if self._socket.fileno() >= 0:
+            self._socket.listen(1024)
+            self._loop.add_reader(self._socket, self._accept)
 
-    async def _accept(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._up_after or None):
-                await self._up.wait()
-        self._listen()
-        while True:
-            sock, _ = await self._loop.sock_accept(self._socket)
+    def _accept(self) -> None:
+        # A task that waits in sock_accept() could be cancelled with a socket that nobody closes.
+        with suppress(BlockingIOError, ConnectionError):
+            sock, _ = self._socket.accept()
+            sock.settimeout(0)
             # Otherwise the last bytes before a reset may never leave.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
-            task = asyncio.create_task(self._serve(sock, self.accepted))
+            task = self._loop.create_task(self._serve(sock, self.accepted))
             self._live[task] = sock
             task.add_done_callback(self._ended)
 

@@ -43,7 +43,7 @@ async def test_total_timeout_holds(case: str, client_for: ClientFor) -> None:
         await server.until(lambda: all(r.client_closed_early for r in server.requests))
     assert len(server.requests) == 2
     assert [type(error) for error in errors] == [APITimeoutError, AmbiguousCreateError]
-    assert all("no answer within the total_timeout of 0.3 s" in str(error) for error in errors)
+    assert all("no response within the total_timeout of 0.3 s" in str(error) for error in errors)
 
 
 @pytest.mark.parametrize("case", ["no head", "half a body", "dripping body"])
@@ -120,16 +120,16 @@ class Floor:
 
 async def test_thousand_tasks_on_a_hundred_connections(client_for: ClientFor) -> None:
     """Fault 24: the queue for a connection takes longer than `timeout`, and nobody times out."""
-    floor = Floor(0.1)
+    floor = Floor(0.4)
     async with ScriptedServer(default=floor) as server:
-        client = client_for(server, timeout=1.0, retries=None)
+        client = client_for(server, timeout=4.0, retries=None)
         began = asyncio.get_running_loop().time()
         await asyncio.gather(*(GET(client) for _ in range(1000)))
         took = asyncio.get_running_loop().time() - began
     assert len(server.requests) == 1000
     assert floor.most == 100
     assert server.connections <= 100
-    assert took >= 1.0
+    assert took >= 4.0
 
 
 async def test_only_the_total_counts_the_queue(client_for: ClientFor) -> None:
