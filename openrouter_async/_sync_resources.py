@@ -434,8 +434,8 @@ class APIKeys:
 class Workspaces:
     """The workspaces of an account."""
 
-    def __init__(self, spaces: workspaces.Workspaces, run: Run) -> None:
-        self._workspaces = spaces
+    def __init__(self, resource: workspaces.Workspaces, run: Run) -> None:
+        self._workspaces = resource
         self._run = run
 
     def list(
@@ -460,8 +460,8 @@ class Workspaces:
 class Guardrails:
     """The guardrails of an account; needs a management key."""
 
-    def __init__(self, rails: guardrails.Guardrails, run: Run) -> None:
-        self._guardrails = rails
+    def __init__(self, resource: guardrails.Guardrails, run: Run) -> None:
+        self._guardrails = resource
         self._run = run
 
     def list_key_assignments(

@@ -291,7 +291,7 @@ def test_a_fork_in_a_coroutine(env: Mapping[str, str]) -> None:
                     try:
                         await call
                     except o.WrongLoopError as error:
-                        assert "no event loop" in str(error)
+                        assert "no asyncio event loop" in str(error)
                     else:
                         return False
                 await client.close()
