@@ -33,7 +33,7 @@ class Delivery:
     _as_json: bool = attrs.field(default=False, kw_only=True, alias="as_json")
 
     def deliver(self, response: CreateKeysResponse) -> int:
-        """Write the plaintext, then report the key; returns the exit code, raises `CommandError`."""
+        """Write the plaintext, report the key, return the exit code; raises `CommandError`."""
         record = None if response.problem else response.data
         self._print(response, record)
         if record is None:

@@ -267,7 +267,7 @@ def _lines(item: Unfinished) -> list[str]:
         lines.append(f"  new key: {plain(item.hash)}")
     if item.old_hash:
         lines.append(f"  old key: {plain(item.old_hash)}")
-    lines += [f"  not carried: {plain(sentence)}" for sentence in item.left_behind]
+    lines += [f"  not carried over: {plain(sentence)}" for sentence in item.left_behind]
     for key in item.candidates or ():
         lines.append(f"  candidate: {plain(key.hash)}, created {minute(key.created_at)}")
         lines.append(f"    openrouter-keys delete {plain(key.hash)}")
