@@ -64,7 +64,7 @@ def current_facts(key: GetCurrentKeyData, now: datetime) -> dict[str, str]:
 
 
 def workspace_facts(workspace: Workspace, now: datetime) -> dict[str, str]:
-    """Describe a workspace."""
+    """Return the details of a workspace."""
     counts = {None: NOTHING, True: "counts toward budgets", False: "does not count toward budgets"}
     return {
         "name": plain(workspace.name),
