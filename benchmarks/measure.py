@@ -211,7 +211,7 @@ def interleave(
             except Exception as error:  # noqa: BLE001 - reported in the table
                 result.failed[name] = describe(error)
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # collections in a batch must not traverse the modules of every case
         try:
             for turn in range(rounds):
                 tell(f"round {turn + 1} of {rounds}")

@@ -200,7 +200,7 @@ def compare(old: Report, new: Report, console: Console) -> None:
 
 
 def _change(then: Spread | None, now: Spread | None) -> tuple[str, ...]:
-    """Describe how a row changed."""
+    """Return the cells for the change of a row."""
     shown = ["" if value is None else _number(value.median) for value in (then, now)]
     if then is None or now is None:
         return (*shown, "", "nothing to compare")

@@ -92,7 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     guard_descriptors()
     try:
         code = _dispatch(arguments)
-        sys.stdout.flush()
+        sys.stdout.flush()  # here a failure can still be reported
     except BrokenPipeError:
         mute(sys.stdout)
         return Exit.BROKEN_PIPE

@@ -211,6 +211,7 @@ async def _stream(run: AuditRun, destination: Destination) -> None:
     names: Mapping[str, str] | None = None
     while not run.ended:
         keys = await run.next_page()
+        # The workspaces are known once the first page has been read.
         names = run.report().workspaces if names is None else names
         lines = [json_line(audit_line(key, run.policy.check(key, run.now), names)) for key in keys]
         destination.write("".join(lines))

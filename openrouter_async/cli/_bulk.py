@@ -58,7 +58,7 @@ def _text(path: Path) -> str:
                 data = file.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise CommandError(f"{path}: too large")
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")  # spreadsheets begin UTF-8 files with a BOM
     except OSError as error:
         problem = f"{path}: {error.strerror}"
     except UnicodeDecodeError:
@@ -88,6 +88,7 @@ def _from_csv(text: str) -> list[tuple[int, dict[str, Any]]]:
     broken = False
     try:
         for row in reader:
+            # DictReader collects excess cells under None, and fills missing ones with None.
             if None in row or None in row.values():
                 raise CommandError(f"line {reader.line_num}: more or fewer cells than the header")
             values = {name.strip(): cell.strip() for name, cell in row.items() if cell.strip()}

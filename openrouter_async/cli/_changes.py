@@ -143,6 +143,7 @@ def delete(
     openrouter-keys delete HASH
     openrouter-keys delete --yes HASH1 HASH2 HASH3
     """
+    # Deleting a hash twice would fail the second time.
     hashes = [_checks.key_hash("HASH", hash) for hash in dict.fromkeys(hashes)]
     if not yes and not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise CommandError("delete needs confirmation and there is no terminal: pass --yes")

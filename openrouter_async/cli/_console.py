@@ -36,7 +36,7 @@ def tell(text: str, kind: str | None = None) -> None:
     if kind is not None:
         line = f"{_SHOWN_AS[kind] if wants_colour(sys.stderr) else kind}: {line}"
     try:
-        if sys.stderr is not None:  # closed by `2>&-`
+        if sys.stderr is not None:  # None if closed by `2>&-`
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
     except (OSError, ValueError):

@@ -34,6 +34,7 @@ class Delivery:
 
     def deliver(self, response: CreateKeysResponse) -> int:
         """Write the plaintext, report the key, return the exit code; raises `CommandError`."""
+        # `.data` raises if the record could not be read; the plaintext is there all the same.
         record = None if response.problem else response.data
         self._print(response, record)
         if record is None:

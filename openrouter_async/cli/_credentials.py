@@ -40,6 +40,7 @@ def key_from_file(path: Path, option: str) -> Secret:
     """Read a key from the file that the option names; raises `CommandError`."""
     try:
         with path.open("rb") as file:
+            # Of the open file: the path may be replaced in between.
             status = os.fstat(file.fileno())
             data = file.read(_LONGEST + 1)
     except OSError as error:
@@ -65,6 +66,7 @@ def _from_stdin() -> Secret:
 
 
 def _decoded(data: bytes) -> Secret:
+    # Latin-1 never fails to decode; `_checked` refuses all that is not ASCII.
     return Secret(data[: _LONGEST + 1].decode("latin-1").rstrip("\r\n"))
 
 

@@ -97,7 +97,8 @@ def standard_output() -> Generator[Destination]:
     """
     if _closed:
         raise CommandError("standard output is closed", Exit.FAILED)
-    if _nobody_reads(sys.stdout.fileno()):
+    # Check before any request, so that no key is created for a reader that has gone.
+    if _reader_has_gone(sys.stdout.fileno()):
         mute(sys.stdout)
         raise OutputGoneError
     yield Destination(sys.stdout.buffer, "standard output", is_stdout=True)
@@ -119,7 +120,7 @@ def guard_descriptors() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # never closed
 
 
-def _nobody_reads(descriptor: int) -> bool:
+def _reader_has_gone(descriptor: int) -> bool:
     """Return whether a pipe has lost its reader; False where poll is not available."""
     try:
         import select
@@ -159,6 +160,7 @@ def _opened(path: Path, name: str) -> tuple[Path, Path | None, BinaryIO]:
     """Return the target, a temporary file beside it and its stream; None for a device or a pipe."""
     try:
         target = path.resolve()
+        # Renaming over a device or a pipe would replace it.
         if target.exists() and not target.is_file():
             return target, None, target.open("wb")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -172,7 +174,9 @@ def _opened(path: Path, name: str) -> tuple[Path, Path | None, BinaryIO]:
 
 def _put_in_place(stream: BinaryIO, temporary: Path, place: Path, name: str) -> None:
     try:
+        # mkstemp creates files with mode 0600, whatever the umask.
         temporary.chmod(_mode_for(place))
+        # Without fsync, a crash after the rename could leave an empty file in place of the old one.
         os.fsync(stream.fileno())
         stream.close()
         temporary.replace(place)
@@ -188,6 +192,7 @@ def _mode_for(path: Path) -> int:
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
+        # The umask can only be read by setting it.
         mask = os.umask(0)
         os.umask(mask)
         return 0o666 & ~mask

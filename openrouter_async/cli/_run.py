@@ -59,6 +59,7 @@ def _expanded(function: Command) -> Callable[..., int]:
         }
         return run_guarded(function, params | grouped)
 
+    # typer builds the options from the signature and the annotations.
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it

@@ -145,6 +145,7 @@ class Connection:
                 allow_insecure_http=self.allow_insecure_http,
                 max_connections=max_connections,
             )
+            # The stack closes in reverse: the client, then the sandbox, then the loop of both.
             stack.callback(lambda: runner.run(client.close()))
             yield Session(client, runner)
 

@@ -60,6 +60,7 @@ def audit_rows(report: AuditReport) -> list[KeyRow]:
 
 def grouped(report: AuditReport, rows: Sequence[KeyRow], by: str) -> list[Group]:
     """Group keys by one of `GROUPINGS`: the worst findings first, then the most spent."""
+    # Names are resolved once per key: grouping, totals and findings all need them.
     group_of = {row.key.hash: GROUPINGS[by](row) for row in rows}
     totals = Totals.grouped((row.key for row in rows), lambda key: group_of[key.hash], report.now)
     found: dict[str, Counter[Severity]] = {name: Counter() for name in totals}

@@ -202,7 +202,7 @@ def sort_rows(rows: Iterable[KeyRow], column: Column) -> list[KeyRow]:
     """Sort by a column: amounts and times descending, text ascending, None last."""
     order = column.order or column.value
     known: list[tuple[Any, KeyRow]] = []
-    unknown: list[KeyRow] = []
+    unknown: list[KeyRow] = []  # apart, since None compares with nothing and comes last either way
     for row in rows:
         value = order(row)
         if value is None:

@@ -94,6 +94,7 @@ def _listed(
 
 def _workspaces(report: AuditReport) -> dict[str | None, str]:
     """Return workspace names by id; names that are not unique get the start of the id."""
+    # Groups first and in the report's order, because charts refer to them by index.
     ids = dict.fromkeys([*report.by_workspace, *(key.workspace_id for key in report.keys)])
     names = {each: report.workspaces.get(each or "") or each or "default workspace" for each in ids}
     used = Counter(names.values())

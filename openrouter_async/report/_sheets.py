@@ -56,6 +56,7 @@ _INVISIBLE: Final = {
 
 
 def _escaped(text: str) -> str:
+    # Most documents are ASCII, which spares them the translation.
     return text if text.isascii() and "\x7f" not in text else text.translate(_INVISIBLE)
 
 

@@ -118,6 +118,7 @@ class Service:
         self, operation: Operation[Any, Any], stopping: asyncio.Event
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def endpoint(request: web.Request) -> web.StreamResponse:
+            # Read the body first: faults apply only to requests that have arrived whole.
             body = await request.read()
             seen = SandboxRequest(operation.name, operation.method, operation.path)
             with self.lock:
@@ -185,7 +186,7 @@ async def _guard(
         allow = error.headers.get("Allow")
         return error_response(error.status, error.reason, {"Allow": allow} if allow else None)
     except ConnectionError:
-        raise
+        raise  # the client has gone, and aiohttp ignores this error
     except Exception:  # noqa: BLE001 - a server responds with 500 and keeps running
         _LOG.exception("the sandbox failed")
         return error_response(500)
