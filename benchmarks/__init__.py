@@ -1,1 +1,1 @@
-"""Benchmarks: our clients beside the official SDK and beside a bare aiohttp loop, in one run."""
+"""Benchmarks of our clients, the official SDK and a bare aiohttp loop, side by side in one run."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything in one run; a missed goal is shown, never an error."""
+"""`python -m benchmarks`: measure everything in one run; a missed goal is shown, not an error."""
 
 import argparse
 import os
@@ -26,11 +26,11 @@ LATEST: Final = Path(__file__).with_name("latest.json")
 CAPTION: Final = """\
 Medians and quartiles of the ratio within a round. "ours" and "other" are medians of one call.
 The goal is about CPU time of the client process unless the row says throughput or memory;
-"wall" is the same ratio in elapsed time, with the server in a process of its own."""
+"wall" is the same ratio in elapsed time, with the server in a separate process."""
 
 
 def options() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a smoke run of under a minute")
     parser.add_argument("--rounds", type=int, help=f"rounds of interleaved batches ({ROUNDS})")
@@ -38,21 +38,21 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", default=[], metavar="ROW", help="rows whose name contains this"
     )
-    parser.add_argument("--list", action="store_true", help="name the rows and stop")
-    parser.add_argument("--uvloop", action="store_true", help="a second table, on uvloop")
+    parser.add_argument("--list", action="store_true", help="list the rows and exit")
+    parser.add_argument("--uvloop", action="store_true", help="add a table for uvloop")
     parser.add_argument("--json", type=Path, metavar="FILE", default=LATEST, help="where to write")
     parser.add_argument("--compare", type=Path, metavar="OLD.json", help="an earlier result")
     return parser.parse_args()
 
 
 def chosen(only: list[str], *, uvloop: bool) -> list[Row]:
-    """Pick the rows to measure."""
+    """Return the rows to measure."""
     rows = [*WITH_GOAL, *FOR_REFERENCE, *(UVLOOP if uvloop else ())]
     return [row for row in rows if not only or any(part in row.slug for part in only)]
 
 
 def measure(rows: list[Row], rounds: int, seconds: float, console: Console) -> list[report.Result]:
-    """Measure group after group; every group is one set of interleaved rounds."""
+    """Measure the groups one by one; every group is one set of interleaved rounds."""
     results: dict[str, report.Result] = {}
     with (
         running() as plain,
@@ -79,15 +79,15 @@ def _tell(status: Status, group: str, text: str) -> None:
 
 def main() -> int:
     """Run the benchmarks."""
-    given = options()
-    rows = chosen(given.only, uvloop=given.uvloop)
+    params = options()
+    rows = chosen(params.only, uvloop=params.uvloop)
     console = Console() if sys.stdout.isatty() else Console(width=160)
-    if given.list or not rows:
-        console.print("\n".join(row.slug for row in rows) or "no row has such a name")
+    if params.list or not rows:
+        console.print("\n".join(row.slug for row in rows) or "no row matches that name")
         return 0 if rows else 2
-    earlier = report.read(given.compare) if given.compare else None
-    rounds = given.rounds or (QUICK_ROUNDS if given.quick else ROUNDS)
-    seconds = given.seconds or (QUICK_SECONDS if given.quick else SECONDS)
+    earlier = report.read(params.compare) if params.compare else None
+    rounds = params.rounds or (QUICK_ROUNDS if params.quick else ROUNDS)
+    seconds = params.seconds or (QUICK_SECONDS if params.quick else SECONDS)
     _allow_many_sockets()
     load = os.getloadavg()[0]
     results = measure(rows, rounds, seconds, console)
@@ -104,17 +104,19 @@ def main() -> int:
             report.show(console, title, shown)
     console.print(CAPTION)
     console.print(report.footer(run))
-    if given.quick:
-        console.print("--quick shows that everything runs; its batches are too short to judge by.")
+    if params.quick:
+        console.print(
+            "--quick only checks that everything runs; its batches are too short to judge."
+        )
     if earlier:
         report.compare(earlier, run, console)
-    report.write(run, given.json)
-    console.print(f"written to {given.json}")
+    report.write(run, params.json)
+    console.print(f"written to {params.json}")
     return 0
 
 
 def _allow_many_sockets() -> None:
-    """Raise the soft limit of descriptors: several clients hold up to 256 connections each."""
+    """Raise the soft limit on descriptors: several clients hold up to 256 connections each."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 8192 if hard == resource.RLIM_INFINITY else min(hard, 8192)
     if soft < wanted:

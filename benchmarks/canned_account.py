@@ -1,6 +1,6 @@
-"""An account of answers built once, in a process of its own, so that a walk measures the client.
+"""An account of prebuilt responses, in a separate process, so that a walk measures the client.
 
-`python -m benchmarks.canned_account KEYS LATENCY` prints its port and ends with its stdin.
+`python -m benchmarks.canned_account KEYS LATENCY` prints its port and exits when its stdin ends.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ from benchmarks import samples
 
 PAGE: Final = 100
 SHARES: Final = (6, 1, 1, 1, 1)
-"""How the keys are spread over the workspaces; the first is the default one."""
+"""Relative numbers of keys in the workspaces; the first is the default one."""
 
 
 class Account:
-    """Every key's record as JSON, newest first, by workspace."""
+    """Key records as JSON, newest first, by workspace."""
 
     def __init__(self, keys: int) -> None:
         record = json.loads(samples.one())["data"]
@@ -32,8 +32,8 @@ class Account:
                 record |= {"workspace_id": workspace}
                 rows.append(json.dumps(record).encode())
 
-    def answer(self, target: str) -> bytes:
-        """Return the body for a request."""
+    def response(self, target: str) -> bytes:
+        """Return the response body for a request."""
         parts = urlsplit(target)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         if parts.path.endswith("/workspaces"):
@@ -49,11 +49,11 @@ class Account:
 async def converse(
     account: Account, latency: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Answer one connection's requests, each after the latency."""
+    """Respond to the requests of one connection, each after the latency."""
     try:
         while head := await reader.readuntil(b"\r\n\r\n"):
             await asyncio.sleep(latency)
-            body = account.answer(head.split(b" ", 2)[1].decode())
+            body = account.response(head.split(b" ", 2)[1].decode())
             writer.write(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(body) + body

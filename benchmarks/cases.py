@@ -1,8 +1,8 @@
-"""What can be measured: a side does something, from some number of workers at once.
+"""What can be measured: an operation of a side, by a number of concurrent workers.
 
-The sides `ours`, `official` and `floor` are modules of this package with the same names in them.
-A side is imported when its case is opened, so that only the cases of a competitor fail that is
-not installed.
+The sides `ours`, `official` and `floor` are modules of this package that define the same names.
+A side is imported only when its case is opened, so that a competitor that is not installed fails
+only its own cases.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ class Servers:
 
     plain: str
     failing: str
-    """Answers one request of a hundred with 503."""
+    """Responds to every hundredth request with 503."""
 
 
 @frozen
 class Case:
-    """One thing to measure, known by its name."""
+    """One thing to measure, identified by its name."""
 
     name: str
     open: Callable[[Servers], AbstractContextManager[Batch]] = field(eq=False, repr=False)
@@ -75,14 +75,14 @@ def decoding(side: str) -> Case:
 
 
 def orjson_loads() -> Case:
-    """Read the same page into dicts with orjson, for reference."""
+    """Parse the same page into dicts with orjson, for reference."""
     return Case(
         "orjson.loads", lambda _: repeated(partial(import_module("orjson").loads, samples.page()))
     )
 
 
 def memory(side: str) -> Case:
-    """Weigh a decoded record."""
+    """Measure the memory of a decoded record."""
 
     def opened(_: Servers) -> AbstractContextManager[Batch]:
         pages = [samples.page(number) for number in range(MEMORY_PAGES)]
@@ -92,7 +92,7 @@ def memory(side: str) -> Case:
 
 
 def script(side: str, what: str) -> Case:
-    """Run a script of the side in a fresh interpreter."""
+    """Run one of the side's scripts in a fresh interpreter."""
 
     def opened(servers: Servers) -> AbstractContextManager[Batch]:
         return interpreter(_of(side, what), samples.API_KEY, servers.plain, samples.HASHES[0])
@@ -101,12 +101,12 @@ def script(side: str, what: str) -> Case:
 
 
 def nothing() -> Case:
-    """Start an interpreter that does nothing; its cost is to be subtracted."""
+    """Start an interpreter that does nothing; its cost is subtracted from others."""
     return Case("bare interpreter", lambda _: interpreter("pass"))
 
 
 def again(case: Case) -> Case:
-    """Measure the same case a second time; how far the two differ is the noise."""
+    """Measure the same case a second time; the difference between the two is the noise."""
     return Case(f"{case.name}, again", case.open)
 
 

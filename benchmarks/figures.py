@@ -1,4 +1,4 @@
-"""A line of the table: a figure computed round by round, and the goal for its median."""
+"""A row of the table: a figure computed for each round, and the goal for its median."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
@@ -19,32 +19,32 @@ class Figure:
 
     compute: Callable[[Costs], float]
     cases: tuple[Case, ...]
-    """Ours first, what it is compared with second."""
+    """Ours first, then the one it is compared with."""
 
     def of(self, samples: Mapping[Case, Sample], metric: Metric) -> float | None:
-        """Compute it for a round; None when that metric was not taken."""
+        """Compute the figure for a round; None if the metric was not measured."""
         if not all(metric in samples[case] for case in self.cases):
             return None
         return self.compute({case: samples[case][metric] for case in self.cases})
 
 
 def share(ours: Case, other: Case) -> Figure:
-    """Our cost as a share of the other's: less is better."""
+    """Return our cost divided by the other's: less is better."""
     return Figure(lambda of: of[ours] / of[other], (ours, other))
 
 
 def times(ours: Case, other: Case) -> Figure:
-    """How many times cheaper ours is: more is better."""
+    """Return how many times cheaper ours is: more is better."""
     return Figure(lambda of: of[other] / of[ours], (ours, other))
 
 
 def growth(first: Figure, second: Figure) -> Figure:
-    """How far the second share is above the first."""
+    """Return the difference of the second share and the first."""
     return Figure(lambda of: second.compute(of) - first.compute(of), (*second.cases, *first.cases))
 
 
 def net_share(ours: Case, other: Case, base: Case) -> Figure:
-    """Our share after the cost that both have in common was taken off."""
+    """Return our share after subtracting a cost common to both."""
     return Figure(lambda of: (of[ours] - of[base]) / (of[other] - of[base]), (ours, other, base))
 
 
@@ -56,13 +56,13 @@ class Goal:
     bound: float
 
     def met_by(self, value: float) -> bool:
-        """Tell whether a median reaches it."""
+        """Return whether a median meets the goal."""
         return value <= self.bound if self.sign == "≤" else value >= self.bound
 
 
 @frozen
 class Row:
-    """One line of the table."""
+    """One row of the table."""
 
     slug: str
     """`group:row`, for `--only` and for comparing runs."""
@@ -74,12 +74,12 @@ class Row:
 
     @property
     def group(self) -> str:
-        """Rows of a group are measured in the same rounds."""
+        """The group; its rows are measured in the same rounds."""
         return self.slug.partition(":")[0]
 
 
 def groups(rows: Iterable[Row]) -> dict[str, list[Case]]:
-    """Collect the cases that are measured in the same rounds, each once."""
+    """Return the cases of each group, without duplicates."""
     found: dict[str, dict[Case, None]] = {}
     for row in rows:
         found.setdefault(row.group, {}).update(dict.fromkeys(row.figure.cases))

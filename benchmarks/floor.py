@@ -1,6 +1,6 @@
-"""The floor: what a careful hand would write for one call, and nothing more.
+"""The floor: the least that careful hand-written code does for one call.
 
-An aiohttp session, one request, a status check, msgspec into the same attrs classes.
+An aiohttp session, one request, a status check, and msgspec into the same attrs classes.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,7 @@ CREATED: Final = 201
 
 @frozen
 class Created:
-    """Answer of a create, in the form that msgspec can read."""
+    """Response to a create, in a form that msgspec can decode."""
 
     data: APIKey
     key: str
@@ -40,9 +40,9 @@ async def async_get(url: str) -> AsyncIterator[AsyncCall]:
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
         async def call() -> object:
-            async with session.get(f"{url}/keys/{next(hashes)}") as reply:
-                _check(reply.status, OK)
-                return decode(await reply.read())
+            async with session.get(f"{url}/keys/{next(hashes)}") as response:
+                _check(response.status, OK)
+                return decode(await response.read())
 
         yield call
 
@@ -53,16 +53,16 @@ async def async_list(url: str) -> AsyncIterator[AsyncCall]:
     async with aiohttp.ClientSession(headers=HEADERS) as session:
 
         async def call() -> object:
-            async with session.get(f"{url}/keys") as reply:
-                _check(reply.status, OK)
-                return decode_page(await reply.read())
+            async with session.get(f"{url}/keys") as response:
+                _check(response.status, OK)
+                return decode_page(await response.read())
 
         yield call
 
 
 @asynccontextmanager
 async def async_create(url: str) -> AsyncIterator[AsyncCall]:
-    """`POST /keys`, a new connection each time."""
+    """`POST /keys`, on a new connection each time."""
     decode = msgspec.json.Decoder(Created).decode
     encode = msgspec.json.Encoder().encode
     headers = HEADERS | {"Content-Type": "application/json"}
@@ -70,14 +70,14 @@ async def async_create(url: str) -> AsyncIterator[AsyncCall]:
     async with aiohttp.ClientSession(headers=headers, connector=connector) as session:
 
         async def call() -> object:
-            async with session.post(f"{url}/keys", data=encode(samples.CREATE)) as reply:
-                _check(reply.status, CREATED)
-                return decode(await reply.read())
+            async with session.post(f"{url}/keys", data=encode(samples.CREATE)) as response:
+                _check(response.status, CREATED)
+                return decode(await response.read())
 
         yield call
 
 
-def _check(status: int, wanted: int) -> None:
-    if status != wanted:
+def _check(status: int, expected: int) -> None:
+    if status != expected:
         message = f"status {status}"
         raise RuntimeError(message)

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.instructions`: what a call costs in instructions, which no noise changes.
+"""`python -m benchmarks.instructions`: the cost of a call in instructions, free of noise.
 
-Valgrind counts those of the client process, without the kernel's. So a change of one in a thousand
-shows, which no clock does; what it misses is caches, page faults and system calls.
+Valgrind counts the client process's instructions, without the kernel's. That shows a change of one
+in a thousand, which no clock can; it misses caches, page faults and system calls.
 """
 
 import argparse
@@ -29,7 +29,7 @@ MANY: Final = 480
 
 
 def count(side: str, what: str, url: str) -> float:
-    """Count the instructions of one call: what more calls cost more."""
+    """Return the instructions of one call: the difference between many calls and few, per call."""
     few, many = (_run_counted(side, what, str(calls), url) for calls in (FEW, MANY))
     return (many - few) / (MANY - FEW)
 
@@ -54,7 +54,7 @@ def _run_counted(side: str, what: str, calls: str, url: str) -> int:
 
 
 async def make_calls(side: str, what: str, calls: int, url: str) -> None:
-    """Make so many calls from a few tasks."""
+    """Make a number of calls from a few tasks."""
     connect = getattr(import_module(f"benchmarks.{side}"), what)
     async with connect(url) as call:
 
@@ -71,7 +71,7 @@ def show() -> int:
     """Count everything and print a table."""
     console = Console()
     if shutil.which("valgrind") is None:
-        console.print("valgrind is not installed; Debian's package has that name")
+        console.print("valgrind is not installed; on Debian, install the package valgrind")
         return 2
     table = Table("what", "by", Column("instructions", justify="right"), "of the floor")
     with running() as url, console.status("") as status:
@@ -85,12 +85,12 @@ def show() -> int:
 
 
 def main() -> int:
-    """Read the options."""
+    """Parse the options and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
-    parser.add_argument("--calls", nargs=4, help=argparse.SUPPRESS)  # what valgrind runs
-    given = parser.parse_args()
-    if given.calls:
-        side, what, calls, url = given.calls
+    parser.add_argument("--calls", nargs=4, help=argparse.SUPPRESS)  # run under valgrind
+    params = parser.parse_args()
+    if params.calls:
+        side, what, calls, url = params.calls
         asyncio.run(make_calls(side, what, int(calls), url))
         return 0
     return show()

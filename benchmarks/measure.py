@@ -1,9 +1,9 @@
-"""How things are measured: batches of calls, interleaved in rounds, with medians and quartiles.
+"""Measure batches of calls, interleaved in rounds, with medians and quartiles.
 
-The same for every case: a batch begins with an untimed call of each worker and a full collection,
-then runs with the collector on. What was loaded before the rounds is frozen, so that nobody pays
-for another's modules. CPU is that of the whole client process, all threads, or of the fresh
-interpreter; the server has a process of its own.
+The same for every case: a batch begins with an untimed call by each worker and a full garbage
+collection, then runs with the collector enabled. Objects loaded before the rounds are frozen, so
+that no case pays for the modules of another. CPU is that of all threads of the client process, or
+of the fresh interpreter; the server runs in a separate process.
 """
 
 import asyncio
@@ -33,18 +33,18 @@ from attrs import field, frozen
 AsyncCall = Callable[[], Awaitable[object]]
 Call = Callable[[], object]
 Sample = Mapping[str, float]
-"""What one call cost: `cpu` and `wall` in seconds, or `memory` in bytes."""
+"""Cost of one call: `cpu` and `wall` in seconds, or `memory` in bytes."""
 Batch = Callable[[int], Sample]
-"""Does about so many calls and gives the cost of one."""
+"""Makes about the given number of calls and returns the cost of one."""
 Opener = Callable[[], AbstractContextManager[Batch]]
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 Name = TypeVar("Name")
 QUICK: Final = 1.0
-"""Seconds; a warm-up that took longer has warmed everything."""
+"""Seconds; a longer warm-up has warmed up everything."""
 
 
 class _Clock:
-    """CPU and wall time since it was made."""
+    """CPU and wall time since its creation."""
 
     def __init__(self) -> None:
         self._cpu, self._wall = time.process_time(), time.perf_counter()
@@ -60,7 +60,7 @@ def tasks(
     workers: int,
     loop_factory: LoopFactory | None = None,
 ) -> Iterator[Batch]:
-    """Call from `workers` tasks at a time, on a loop of its own."""
+    """Call from `workers` tasks at once, on a separate event loop."""
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         stack = AsyncExitStack()
         call = runner.run(stack.enter_async_context(connect()))
@@ -116,7 +116,7 @@ def _batch_of_threads(call: Call, workers: int, calls: int) -> Sample:
 
     with ThreadPoolExecutor(workers) as pool:
         running = [pool.submit(work) for _ in range(workers)]
-        with suppress(threading.BrokenBarrierError):  # then a future has the error
+        with suppress(threading.BrokenBarrierError):  # the error is in a future
             barrier.wait()
             gc.collect()
             barrier.wait()
@@ -162,7 +162,7 @@ def interpreter(code: str, *arguments: str) -> Iterator[Batch]:
 def kept(
     decode: Callable[[bytes], object], pages: Sequence[bytes], records: int
 ) -> Iterator[Batch]:
-    """Decode pages of different values, keep the results and weigh them, as bytes a record."""
+    """Decode pages of different values, keep the results and measure bytes per record."""
 
     def batch(_: int) -> Sample:
         decode(pages[0])
@@ -183,7 +183,7 @@ def kept(
 
 @frozen
 class Rounds(Generic[Name]):
-    """Samples of a group of cases: one mapping a round, and why a case is missing from them."""
+    """Samples of a group of cases: one mapping per round, and why cases are missing."""
 
     samples: list[dict[Name, Sample]] = field(factory=list)
     failed: dict[Name, str] = field(factory=dict)
@@ -196,9 +196,9 @@ def interleave(
     seconds: float,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Rounds[Name]:
-    """Measure every case once a round, A B C, B C A, …, with batches of about `seconds`.
+    """Measure every case once per round, A B C, B C A, …, with batches of about `seconds`.
 
-    A case that fails, such as a competitor that is not installed, is left out and named.
+    A case that fails, such as a competitor that is not installed, is left out and reported.
     """
     result: Rounds[Name] = Rounds()
     batches: dict[Name, tuple[Batch, int]] = {}
@@ -211,7 +211,7 @@ def interleave(
             except Exception as error:  # noqa: BLE001 - reported in the table
                 result.failed[name] = describe(error)
         gc.collect()
-        gc.freeze()
+        gc.freeze()  # collections in a batch must not traverse the modules of every case
         try:
             for turn in range(rounds):
                 tell(f"round {turn + 1} of {rounds}")
@@ -238,7 +238,7 @@ def _one_round(
 
 
 def _calls_in(batch: Batch, seconds: float) -> int:
-    """Warm up, once more if that was quick, and count how many calls fill a batch."""
+    """Warm up, twice if that is quick, and return how many calls fill a batch."""
     began = time.perf_counter()
     sample = batch(1)
     if time.perf_counter() - began < QUICK:
@@ -247,7 +247,7 @@ def _calls_in(batch: Batch, seconds: float) -> int:
 
 
 def describe(error: BaseException) -> str:
-    """Say in one line what went wrong."""
+    """Return the error in one line."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ModuleNotFoundError):
@@ -268,7 +268,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
-        """Summarise at least one value."""
+        """Summarise one value or more."""
         values = list(values)
         if len(values) == 1:
             return cls(values[0], values[0], values[0])

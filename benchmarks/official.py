@@ -21,7 +21,7 @@ with OpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
 
 
 def decode_page(body: bytes) -> object:
-    """Decode a list as the SDK does after it has read the answer."""
+    """Decode a list as the SDK does after it has read the response."""
     return unmarshal_json(body, operations.ListResponse)
 
 

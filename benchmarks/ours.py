@@ -20,7 +20,7 @@ with OpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
 
 
 def decode_page(body: bytes) -> object:
-    """Decode a list as the client does after it has read the answer."""
+    """Decode a list as the client does after it has read the response."""
     return _converter.decode(ListResponse, body)
 
 
@@ -34,7 +34,7 @@ async def async_get(url: str) -> AsyncIterator[AsyncCall]:
 
 @asynccontextmanager
 async def async_get_again(url: str) -> AsyncIterator[AsyncCall]:
-    """`get` with retries after at most 10 ms, since their cost is asked for and not their wait."""
+    """`get` with retries after at most 10 ms: their cost is of interest, not their wait."""
     hashes = cycle(samples.HASHES)
     retries = RetryConfig(initial_interval=0.01, max_interval=0.01)
     async with AsyncOpenRouter(api_key=samples.API_KEY, server_url=url, retries=retries) as client:

@@ -1,9 +1,9 @@
-"""`python -m benchmarks.rate_limits`: what bulk work and audits make of a service's rate limit.
+"""`python -m benchmarks.rate_limits`: how bulk work and audits cope with a rate limit.
 
-Each run has a sandbox of its own that allows so many requests a second, in bursts of one second's,
-and answers 429 with an honest `Retry-After` in whole seconds beyond that. "Ideal" is the time that
-the limit allows for the requests that were needed. Fast runs come one after another, slow ones go
-on side by side: 1,000 keys at 2 requests a second are 8 minutes.
+Each run has its own sandbox that allows a number of requests a second, in bursts of one second's,
+and responds to others with 429 and an honest `Retry-After` in whole seconds. "Ideal" is the time
+that the limit allows for the requests that were needed. Fast runs are made one after another, slow
+ones side by side: 1,000 keys at 2 requests a second take 8 minutes.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from openrouter_async.bulk import KeyState, Status
 from openrouter_async.sandbox import Sandbox
 
 SLOW = 10
-"""Requests a second, up to which runs share a process without being in each other's way."""
+"""Requests a second up to which runs share a process without slowing each other down."""
 GRACE = 2.0
-"""Seconds in which the client finds out that there is a limit."""
+"""Seconds in which the client may discover the limit."""
 
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What came of one run."""
+    """The result of one run."""
 
     work: str
     rate: float
     requests: int
-    """Those that the service did not refuse."""
+    """Requests that the service accepted."""
     seconds: float
     refused: int
-    """429s, and of those the ones of requests that came after the grace."""
+    """Responses with 429."""
     refused_late: int
+    """Responses with 429 to requests after the grace."""
     late: int
     """All requests after the grace."""
     failed: int
@@ -44,25 +45,25 @@ class Result:
 
     @property
     def ideal(self) -> float:
-        """Seconds that the limit allows: one second's requests at once, the others in turn."""
+        """Seconds that the limit allows: one second's requests at once, then the others in turn."""
         return max(0.0, (self.requests - self.rate) / self.rate)
 
 
 async def get_many(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
-    """Get all keys; return how many failed, and whether none is missing."""
+    """Get all keys; return the number of failures and whether all keys are there."""
     outcomes = await client.api_keys.get_many([key.hash for key in box.keys])
     return sum(outcome.state is not KeyState.FOUND for outcome in outcomes), True
 
 
 async def disable_many(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
-    """Disable all keys."""
+    """Disable all keys; return the number of failures and whether all keys are disabled."""
     outcomes = await client.api_keys.disable_many([key.hash for key in box.keys])
     done = all(key.disabled for key in box.keys)
     return sum(outcome.status is not Status.OK for outcome in outcomes), done
 
 
 async def audit(client: AsyncOpenRouter, box: Sandbox) -> tuple[int, bool]:
-    """Audit all workspaces."""
+    """Audit all workspaces; return the number of errors and whether the report is complete."""
     report = await client.audit()
     return len(report.errors), report.complete and len(report.keys) == len(box.keys)
 
@@ -72,11 +73,11 @@ WORK: dict[str, tuple[Callable[[AsyncOpenRouter, Sandbox], Awaitable[tuple[int, 
     "disable_many": (disable_many, 1),
     "audit": (audit, 3),
 }
-"""What is done, and how many times `--keys` it is done with."""
+"""The kinds of work, and by what each multiplies `--keys`."""
 
 
 async def measure(work: str, rate: float, keys: int) -> Result:
-    """Do one piece of work within one limit."""
+    """Do one kind of work under one limit."""
     function, factor = WORK[work]
     async with (
         Sandbox(keys=keys * factor - 1, requests_per_second=rate) as box,
@@ -105,17 +106,17 @@ async def measure(work: str, rate: float, keys: int) -> Result:
 
 
 async def main() -> None:
-    """Measure everything at once, and print a table."""
+    """Measure everything and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=1_000, help="an audit has three times as many")
     parser.add_argument("--rates", type=float, nargs="+", default=[2, 5, 20, 50], metavar="N")
-    given = parser.parse_args()
+    params = parser.parse_args()
     results: list[Result] = []
-    for rate in given.rates:
+    for rate in params.rates:
         if rate > SLOW:
-            results += [await measure(work, rate, given.keys) for work in WORK]
-    slow = [rate for rate in given.rates if rate <= SLOW]
-    runs = [measure(work, rate, given.keys) for work in WORK for rate in slow]
+            results += [await measure(work, rate, params.keys) for work in WORK]
+    slow = [rate for rate in params.rates if rate <= SLOW]
+    runs = [measure(work, rate, params.keys) for work in WORK for rate in slow]
     results += await asyncio.gather(*runs)
     results.sort(key=lambda result: (list(WORK).index(result.work), result.rate))
     print("| work | requests/s | requests | ideal, s | measured, s | ratio | 429s | "

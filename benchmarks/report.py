@@ -1,4 +1,4 @@
-"""The results: a table for people, JSON for a later run, and the comparison with an earlier one."""
+"""The results: a table for people, JSON for later runs, and a comparison with an earlier one."""
 
 import datetime as dt
 import os
@@ -31,12 +31,12 @@ PACKAGES: Final = (
     "uvloop",
 )
 MILLISECONDS_FROM: Final = 0.01
-"""Seconds; what costs less is shown in µs."""
+"""Seconds; smaller costs are shown in µs."""
 
 
 @frozen
 class Result:
-    """What a row came to."""
+    """The result of a row."""
 
     slug: str
     what: str
@@ -45,11 +45,11 @@ class Result:
     goal: str | None = None
     met: bool | None = None
     value: Spread | None = None
-    """The ratio in the row's metric, round by round, summarised."""
+    """The ratio in the row's metric over all rounds."""
     other_metric: float | None = None
-    """The median of the same ratio in wall time, or in CPU time where the row is about wall."""
+    """The median of the same ratio in wall time; in CPU time if the row's metric is wall."""
     ours: float | None = None
-    """Median cost of one call of ours: seconds of the row's metric, or bytes."""
+    """Median cost of one call of ours in the row's metric: seconds or bytes."""
     theirs: float | None = None
     rounds: int = 0
     missing: str | None = None
@@ -64,7 +64,7 @@ class Report:
     settings: dict[str, float]
     versions: dict[str, str]
     load: list[float]
-    """Load averages of the machine before and after: much above 1 means company, so noise."""
+    """Load averages before and after; much above 1 means that other programs add noise."""
     rows: list[Result]
 
 
@@ -96,7 +96,7 @@ def _values(row: Row, rounds: Rounds[Case], metric: Metric) -> list[float]:
 
 
 def versions() -> dict[str, str]:
-    """Name what the figures depend on."""
+    """Return the versions that the figures depend on."""
     found = {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
@@ -111,7 +111,7 @@ def versions() -> dict[str, str]:
 
 
 def now() -> str:
-    """Return the time for the report."""
+    """Return the current time for the report."""
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
@@ -131,7 +131,7 @@ def show(console: Console, title: str, rows: Sequence[Result]) -> None:
 
 
 def footer(report: Report) -> str:
-    """Describe what the figures were taken with."""
+    """Return a description of the versions and settings of the run."""
     named = ", ".join(f"{name} {version}" for name, version in report.versions.items())
     before, after = report.load
     rounds, seconds = report.settings["rounds"], report.settings["seconds"]
@@ -183,7 +183,7 @@ def read(path: Path) -> Report:
 
 
 def compare(old: Report, new: Report, console: Console) -> None:
-    """Print what changed since an earlier run; a change within both spreads is called noise."""
+    """Print the changes since an earlier run; changes within both spreads are marked as noise."""
     console.print(f"\nCompared with the run of {old.when}")
     for name, version in new.versions.items():
         if old.versions.get(name) != version:
@@ -200,7 +200,7 @@ def compare(old: Report, new: Report, console: Console) -> None:
 
 
 def _change(then: Spread | None, now: Spread | None) -> tuple[str, ...]:
-    """Describe how a row changed."""
+    """Return the cells for the change of a row."""
     shown = ["" if value is None else _number(value.median) for value in (then, now)]
     if then is None or now is None:
         return (*shown, "", "nothing to compare")

@@ -1,4 +1,4 @@
-"""The table: what is measured against what, and the goal."""
+"""The rows of the table: what is measured against what, and the goals."""
 
 from typing import Final
 
@@ -141,7 +141,7 @@ WITH_GOAL: Final = (
         _at_most(1.1),
     ),
 )
-"""What the project has set itself."""
+"""The project's goals."""
 
 FOR_REFERENCE: Final = (
     Row(
@@ -232,7 +232,7 @@ FOR_REFERENCE: Final = (
         share(script("ours", "IMPORT"), script("official", "IMPORT")),
     ),
 )
-"""What helps to read the others."""
+"""Rows that help to interpret the others."""
 
 UVLOOP: Final = tuple(
     row
@@ -254,4 +254,4 @@ UVLOOP: Final = tuple(
         ),
     )
 )
-"""The second table, asked for with `--uvloop`."""
+"""The rows of `--uvloop`."""

@@ -16,7 +16,7 @@ def _digits(rng: random.Random) -> str:
 
 
 HASHES: Final = tuple(_digits(random.Random(seed)) for seed in range(1000))
-"""Hashes to ask for in turn: one and the same would be answered from the URL caches of yarl."""
+"""Hashes to request in turn: a single one would be served from yarl's URL caches."""
 
 CREATE: Final[dict[str, Any]] = {
     "name": "Customer 0042 (production)",
@@ -32,7 +32,7 @@ CREATE: Final[dict[str, Any]] = {
 
 
 def record(seed: int) -> dict[str, Any]:
-    """One key as the service describes it, with all of its fields."""
+    """Return a key's record in the service's shape, with all fields."""
     rng = random.Random(seed)
     created = _CREATED - timedelta(hours=seed, microseconds=rng.randrange(10**6))
     spent = [round(rng.random() * scale, 9) for scale in (900, 3, 20, 80)]
@@ -60,27 +60,27 @@ def record(seed: int) -> dict[str, Any]:
 
 
 def page(number: int = 0) -> bytes:
-    """Answer of a list: page `number` of 100 records."""
+    """Return the response to a list: page `number` of 100 records."""
     first = number * PAGE
     return _dump({"data": [record(seed) for seed in range(first, first + PAGE)]})
 
 
 def one() -> bytes:
-    """Answer of a get."""
+    """Return the response to a get."""
     return _dump({"data": record(7)})
 
 
 HASH_OF_ONE: Final[bytes] = record(7)["hash"].encode()
-"""What a server replaces by the hash that was asked for."""
+"""The hash in `one()`, which a server replaces with the requested one."""
 
 
 def created() -> bytes:
-    """Answer of a create."""
+    """Return the response to a create."""
     return _dump({"data": record(7), "key": API_KEY})
 
 
 def current() -> bytes:
-    """Answer of `GET /key`, in the shape of autumn 2026."""
+    """Return the response to `GET /key`, in the shape of autumn 2026."""
     kept = ("label", "limit", "limit_reset", "limit_remaining", "include_byok_in_limit")
     data = {name: value for name, value in record(7).items() if name in kept or "usage" in name} | {
         "organization_id": None,

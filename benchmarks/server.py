@@ -1,6 +1,6 @@
-"""A canned server in a process of its own: raw asyncio and answers built once, to cost little.
+"""A canned server in a separate process; raw asyncio and prebuilt responses keep it cheap.
 
-`python -m benchmarks.server` prints its port and ends with its stdin, that is, with its parent.
+`python -m benchmarks.server` prints its port and exits when its stdin ends, and so with its parent.
 """
 
 import argparse
@@ -16,23 +16,23 @@ from benchmarks import samples
 BASE: Final = b"/api/v1"
 
 
-def answer(status: str, body: bytes) -> bytes:
-    """Write a whole answer, head and body."""
+def response(status: str, body: bytes) -> bytes:
+    """Return a whole response, head and body."""
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
 
 
-LIST: Final = answer("200 OK", samples.page())
-GET: Final = answer("200 OK", samples.one())
+LIST: Final = response("200 OK", samples.page())
+GET: Final = response("200 OK", samples.one())
 GET_HASH: Final = samples.HASH_OF_ONE
-CURRENT: Final = answer("200 OK", samples.current())
-CREATED: Final = answer("201 Created", samples.created())
-MISSING: Final = answer("404 Not Found", b'{"error":{"code":404,"message":"No such path"}}')
-FAILED: Final = answer("503 Service Unavailable", b'{"error":{"code":503,"message":"Busy"}}')
+CURRENT: Final = response("200 OK", samples.current())
+CREATED: Final = response("201 Created", samples.created())
+MISSING: Final = response("404 Not Found", b'{"error":{"code":404,"message":"No such path"}}')
+FAILED: Final = response("503 Service Unavailable", b'{"error":{"code":503,"message":"Busy"}}')
 
 
 def choose(method: bytes, target: bytes) -> bytes:
-    """Pick the answer for a request line."""
+    """Return the response to a request line."""
     path = target.partition(b"?")[0]
     if method == b"POST" and path == BASE + b"/keys":
         return CREATED
@@ -46,7 +46,7 @@ def choose(method: bytes, target: bytes) -> bytes:
 
 
 def body_length(head: bytes) -> int:
-    """Length of the body that follows a request head."""
+    """Return the length of the body that follows a request head."""
     _, found, rest = head.lower().partition(b"\r\ncontent-length:")
     return int(rest.partition(b"\r\n")[0]) if found else 0
 
@@ -70,7 +70,7 @@ class Canned(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Answer every request that is whole."""
+        """Respond to every complete request."""
         self._unread += data
         while (end := self._unread.find(b"\r\n\r\n")) >= 0:
             head = self._unread[:end]
@@ -78,22 +78,22 @@ class Canned(asyncio.Protocol):
             if len(self._unread) < whole:
                 return
             self._unread = self._unread[whole:]
-            self._reply(head)
+            self._respond(head)
 
-    def _reply(self, head: bytes) -> None:
+    def _respond(self, head: bytes) -> None:
         method, target, _ = head.split(b" ", 2)
         Canned.requests += 1
         failed = self.fail_every and Canned.requests % self.fail_every == 0
-        reply = FAILED if failed else choose(method, target)
+        chosen = FAILED if failed else choose(method, target)
         close = self.close_always or b"connection: close" in head.lower()
         if self.latency:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.latency, self._write, reply, close)
+            loop.call_later(self.latency, self._write, chosen, close)
         else:
-            self._write(reply, close)
+            self._write(chosen, close)
 
-    def _write(self, reply: bytes, close: bool) -> None:  # noqa: FBT001 - for call_later
-        self._transport.write(reply)
+    def _write(self, data: bytes, close: bool) -> None:  # noqa: FBT001 - for call_later
+        self._transport.write(data)
         if close:
             self._transport.close()
 
@@ -108,7 +108,7 @@ async def serve() -> None:
 
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[str]:
-    """Start the server in its own process and give its base URL."""
+    """Start the server in a separate process and yield its base URL."""
     command = (sys.executable, "-m", "benchmarks.server", *options)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -121,10 +121,10 @@ def running(*options: str) -> Iterator[str]:
 
 
 def main() -> None:
-    """Read the options and serve."""
+    """Parse the options and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    parser.add_argument("--fail-every", type=int, default=0, help="every n-th request gets a 503")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each response")
+    parser.add_argument("--fail-every", type=int, default=0, help="every n-th response is a 503")
     parser.add_argument("--close", action="store_true", help="no keep-alive")
     options = parser.parse_args()
     Canned.latency = options.latency

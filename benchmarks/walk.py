@@ -1,7 +1,7 @@
-"""`python -m benchmarks.walk`: how fast and how small an audit walks an account.
+"""`python -m benchmarks.walk`: speed and memory of an audit's walk through an account.
 
-A canned account runs in a process of its own and answers each page after `--latency` seconds.
-"Ideal" is all pages, the overlap of neighbours included, divided by the requests that run at once.
+A canned account in a separate process responds to each page after `--latency` seconds. "Ideal" is
+all pages, including the overlap of neighbours, divided by the number of concurrent requests.
 """
 
 import argparse
@@ -28,9 +28,9 @@ ROUNDS = 7
 
 @asynccontextmanager
 async def serving(keys: int, latency: float) -> AsyncIterator[tuple[str, str, list[int]]]:
-    """A canned account: its address, a key, and how many keys each workspace has."""
+    """Start a canned account and yield its URL, a key, and the number of keys per workspace."""
     command = [sys.executable, "-m", "benchmarks.canned_account", str(keys), str(latency)]
-    process = subprocess.Popen(  # noqa: ASYNC220  # nothing else runs yet
+    process = subprocess.Popen(  # noqa: ASYNC220  # nothing else runs on the loop yet
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
@@ -42,17 +42,17 @@ async def serving(keys: int, latency: float) -> AsyncIterator[tuple[str, str, li
 
 
 def pages_of(size: int) -> int:
-    """How many overlapping pages hold a workspace."""
+    """Return the number of overlapping pages of a workspace."""
     return 1 if size < PAGE else 1 + math.ceil((size - PAGE + OVERLAP) / (PAGE - OVERLAP))
 
 
 async def speed(keys: int, latency: float, concurrency: int) -> dict[str, object]:
-    """Seconds of an audit, of the ideal, and of the official SDK's pages one after another."""
+    """Return the seconds of an audit, of the ideal, and of a loop with the official SDK."""
     async with (
         serving(keys, latency) as (url, key, sizes),
         AsyncOpenRouter(key, server_url=url) as client,
     ):
-        await client.workspaces.list()  # loads what a first call loads
+        await client.workspaces.list()  # so that the first round does not pay for imports
         rounds: list[float] = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
@@ -75,7 +75,7 @@ async def speed(keys: int, latency: float, concurrency: int) -> dict[str, object
 
 
 async def official_pages(url: str, key: str, workspaces: list[str]) -> float:
-    """Seconds of a plain loop over the same pages with the official SDK; NaN without it."""
+    """Return the seconds of a plain loop over the same pages with the official SDK, else NaN."""
     try:
         from openrouter import OpenRouter
     except ModuleNotFoundError:
@@ -98,7 +98,7 @@ async def official_pages(url: str, key: str, workspaces: list[str]) -> float:
 
 
 async def stream(keys: int) -> dict[str, float]:
-    """Resident memory and time of streaming all keys through the audit's totals."""
+    """Return the time and growth in resident memory of streaming all keys through an audit."""
     async with serving(keys, 0) as (url, key, _), AsyncOpenRouter(key, server_url=url) as client:
         run = AuditRun(client, keep=False)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -116,16 +116,16 @@ async def stream(keys: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, and print JSON."""
+    """Measure and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keys", type=int, default=10_000)
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds a page")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds per page")
     parser.add_argument("--concurrency", type=int, default=16)
     parser.add_argument("--stream", type=int, nargs="*", default=[1_000, 10_000, 1_000_000])
-    given = parser.parse_args()
+    params = parser.parse_args()
     results: dict[str, object] = {
-        "speed": asyncio.run(speed(given.keys, given.latency, given.concurrency)),
-        "stream": [asyncio.run(stream(keys)) for keys in given.stream],
+        "speed": asyncio.run(speed(params.keys, params.latency, params.concurrency)),
+        "stream": [asyncio.run(stream(keys)) for keys in params.stream],
     }
     print(json.dumps(results, indent=2))
 

@@ -1,7 +1,7 @@
-"""Ours without what keeps its promises: no retries, limits of time, slots, strict reading.
+"""Our wire alone: no retries, deadlines, slots or strict decoding.
 
-The request is composed, goes out by our transport, and msgspec reads the answer. What the whole
-client costs above this is the price of `_call`; what this costs above the floor is the wire's.
+The request is composed and sent by our transport, and msgspec decodes the response. The whole
+client's cost above this is that of `_call`; this one's cost above the floor is that of the wire.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ KEY: Final = Secret(samples.API_KEY)
 
 @asynccontextmanager
 async def _wire(
-    url: str, operation: Operation[Any, Any], given: Callable[[], object]
+    url: str, operation: Operation[Any, Any], params: Callable[[], object]
 ) -> AsyncIterator[AsyncCall]:
     transport = Transport()
     transport.bind(asyncio.get_running_loop())
@@ -32,11 +32,11 @@ async def _wire(
     async def call() -> object:
         attempt = Attempt()
         attempt.key = KEY
-        request = compose(operation, given())
-        reply = await transport.send(
+        request = compose(operation, params())
+        response = await transport.send(
             request, attempt, base_url=url, headers={}, fresh_connection=False
         )
-        return decode(reply.body)
+        return decode(response.body)
 
     yield call
     await transport.close()

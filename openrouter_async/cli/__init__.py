@@ -1,4 +1,4 @@
-"""The command `openrouter-keys`. It needs the extra `cli`, and says so where that is missing."""
+"""The command `openrouter-keys`. It needs the extra `cli`, and reports if that is not installed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _NEEDED = ("rich", "typer")
 
 
 def main() -> int:
-    """Run the command with the arguments of the process and give its exit code."""
+    """Run the command with the process's arguments and return its exit code."""
     try:
         from openrouter_async.cli._app import run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _NEEDED:
             raise
-        print(  # noqa: T201  # the last words of a command
+        print(  # noqa: T201  # the rest of the command could not be imported
             f"error: {error.name} is not installed; openrouter-keys needs the extra: "
             "pip install 'openrouter_async[cli]'",
             file=sys.stderr,

@@ -1,4 +1,4 @@
-"""The app: the table of commands, and what stands around them."""
+"""The typer app: the table of commands, the top-level help and the handling of usage errors."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ COMMANDS: Final[Mapping[str, Command]] = {
 
 _ENVIRONMENT: Final = """\
 [bold]Environment[/bold]
-OPENROUTER_API_KEY: the key; a management key for all but whoami.
+OPENROUTER_API_KEY: the key; every command but whoami needs a management key.
 OPENROUTER_BASE_URL: another server, such as a sandbox.
-NO_COLOR: no colours. COLUMNS: the width of tables."""
+NO_COLOR: disables colours. COLUMNS: the width of tables."""
 _EXIT_CODES: Final = "\n".join(
     ["[bold]Exit codes[/bold]", *(f"{code:>3}: {meaning}." for code, meaning in MEANINGS.items())]
 )
 _BEGINNING: Final = """\
-[bold]To begin with[/bold]
+[bold]Getting started[/bold]
 openrouter-keys audit --sandbox
 openrouter-keys whoami
 openrouter-keys audit --fail-on critical"""
@@ -55,7 +55,7 @@ openrouter-keys audit --fail-on critical"""
 app = typer.Typer(
     name="openrouter-keys",
     rich_markup_mode="rich",
-    pretty_exceptions_enable=False,  # they would show the values of variables
+    pretty_exceptions_enable=False,  # they would show local variables, and so secrets
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_ENVIRONMENT}\n\n{_EXIT_CODES}\n\n{_BEGINNING}",
 )
@@ -63,8 +63,8 @@ for name, function in COMMANDS.items():
     command(app, name)(function)
 
 
-def _show_version(wanted: bool) -> None:  # noqa: FBT001  # as typer calls it
-    if wanted:
+def _show_version(requested: bool) -> None:  # noqa: FBT001  # typer passes it by position
+    if requested:
         typer.echo(f"openrouter-keys {__version__} (Python {sys.version.split()[0]})")
         raise typer.Exit
 
@@ -75,24 +75,24 @@ def describe(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, metavar="", help="Say the version."
+            "--version", callback=_show_version, is_eager=True, metavar="", help="Show the version."
         ),
     ] = False,
 ) -> None:
     """Audit and manage the API keys of an OpenRouter account.
 
-    A key is never taken from the command line: set OPENROUTER_API_KEY, or give
-    --key-file or --key-stdin to a command. With --sandbox, every command can be
-    tried without one.
+    A key is never read from the command line: set OPENROUTER_API_KEY, or pass
+    --key-file or --key-stdin to a command. Use --sandbox to try any command
+    without a key.
     """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command and give its exit code; wrong arguments are one line too."""
+    """Run the command and return its exit code; usage errors are reported in one line too."""
     guard_descriptors()
     try:
         code = _dispatch(arguments)
-        sys.stdout.flush()
+        sys.stdout.flush()  # here a failure can still be reported
     except BrokenPipeError:
         mute(sys.stdout)
         return Exit.BROKEN_PIPE
@@ -122,14 +122,12 @@ def _dispatch(arguments: Sequence[str]) -> int:
 
 
 def _usage_problem(error: Exception) -> str | None:
-    """Say in one line what is wrong with the arguments; None: something else is wrong.
-
-    The class has another module in nearly every release of typer; its methods stay.
-    """
-    told: Callable[[], str] | None = getattr(error, "format_message", None)
-    if told is None:
+    """Return a usage error as one line; None if the error is of another kind."""
+    # Recognized by its method: typer moves the class in nearly every release.
+    format_message: Callable[[], str] | None = getattr(error, "format_message", None)
+    if format_message is None:
         return None
-    message = plain(told().replace("Value error, ", "").replace("\n", " "))
+    message = plain(format_message().replace("Value error, ", "").replace("\n", " "))
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "openrouter-keys"
     return f"{message.rstrip('.')} (see: {path} --help)"

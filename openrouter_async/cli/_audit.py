@@ -1,4 +1,4 @@
-"""The commands that judge an account: audit, diff."""
+"""The commands audit and diff."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _RULES: Final = "Rules"
 
 
 class GroupBy(enum.StrEnum):
-    """What the sums are made by."""
+    """What totals are grouped by."""
 
     WORKSPACE = "workspace"
     CREATOR = "creator"
@@ -49,32 +49,34 @@ class GroupBy(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Scope:
-    """What to audit, and how fast."""
+    """Options that say what to audit, how fast, and where to save the report."""
 
     workspace: Annotated[
         list[str] | None,
         typer.Option(
             "--workspace",
             "-w",
-            help="Only this one: id, slug or name; may be repeated.",
+            help="Audit only this one: id, slug or name; may be repeated.",
             metavar="ID",
         ),
     ] = None
-    concurrency: Annotated[int, typer.Option(help="Requests at once.", metavar="N", min=1)] = 16
+    concurrency: Annotated[
+        int, typer.Option(help="Requests in flight at once.", metavar="N", min=1)
+    ] = 16
     save: Annotated[
         Path | None,
         typer.Option(
             help="Also write the report as JSON, for openrouter-keys diff.", metavar="PATH"
         ),
     ] = None
-    rate: Annotated[float | None, typer.Option(help="Requests a second, at most.", metavar="N")] = (
+    rate: Annotated[float | None, typer.Option(help="Maximum requests a second.", metavar="N")] = (
         None
     )
 
 
 @attrs.frozen(kw_only=True)
 class Rules:
-    """What counts as a finding, and which findings are a failure."""
+    """Options that define what is a finding, and which findings fail the command."""
 
     policy: Annotated[
         Path | None,
@@ -87,7 +89,7 @@ class Rules:
     registry: Annotated[
         Path | None,
         typer.Option(
-            help="A file of the hashes that should be there, one a line.",
+            help="A file with the hashes of the expected keys, one per line.",
             metavar="PATH",
             rich_help_panel=_RULES,
         ),
@@ -95,7 +97,7 @@ class Rules:
     fail_on: Annotated[
         Severity | None,
         typer.Option(
-            help="Exit with 1 for findings from this severity on: info, warning or critical.",
+            help="Exit with 1 for findings at or above this severity: info, warning or critical.",
             metavar="SEVERITY",
             rich_help_panel=_RULES,
         ),
@@ -104,12 +106,12 @@ class Rules:
 
 @attrs.frozen(kw_only=True)
 class Layout:
-    """What a table shows."""
+    """Options that say what a table shows."""
 
     group_by: Annotated[
         GroupBy,
         typer.Option(
-            help="Sums by workspace, creator, name, external-user or none.",
+            help="Group totals by workspace, creator, name, external-user or none.",
             metavar="WHAT",
             rich_help_panel="Output",
         ),
@@ -117,7 +119,7 @@ class Layout:
     top: Annotated[
         int,
         typer.Option(
-            help="How many keys a table shows, the gravest first.",
+            help="Number of keys that a table shows, the most severe first.",
             metavar="N",
             min=0,
             rich_help_panel="Output",
@@ -138,9 +140,9 @@ class Layout:
 def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: Connection) -> int:
     """Audit every key of every workspace: totals, and findings by severity.
 
-    Ctrl-C ends it with what is known by then, and says that it is partial; with
-    --output that goes to PATH.partial. Names group by what stands before their
-    first separator. NDJSON is written as keys come, at constant memory.
+    Ctrl-C ends the audit with a partial report, marked as such; with --output it
+    goes to PATH.partial. Grouping by name uses the part before the first
+    separator. NDJSON is written as keys arrive, in constant memory.
 
     [bold]Examples[/bold]
 
@@ -153,9 +155,10 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
 
     [bold]Exit codes[/bold]
 
-    0, or 1 with findings from --fail-on on; 4 if something could not be read;
+    0, or 1 with findings at or above --fail-on; 4 if something could not be read;
     130 after Ctrl-C. For the others see openrouter-keys --help.
     """
+    # Fail on bad options before a file is opened or a request is sent.
     sheet.chosen(findings=True)
     sheet.sort_column()
     if sheet.format is Format.HTML:
@@ -166,9 +169,9 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
         session = stack.enter_context(connection.open(max_connections=max(100, scope.concurrency)))
         with audit_progress(quiet=connection.verbose > 0) as progress:
             run = _prepared(session.client, scope, rules, sheet, progress)
-            work = _stream(run, destination) if _streams(sheet) else run.finish()
+            coroutine = _stream(run, destination) if _streams(sheet) else run.finish()
             try:
-                session.run(work)
+                session.run(coroutine)
             except KeyboardInterrupt:
                 destination.partial = True
         report = run.report()
@@ -176,7 +179,7 @@ def audit(scope: Scope, rules: Rules, sheet: Sheet, layout: Layout, connection: 
         if saved is not None:
             saved.partial = destination.partial
             saved.write(json_text(report.to_dict()))
-    return _told(report, rules, sheet)
+    return _concluded(report, rules, sheet)
 
 
 def _streams(sheet: Sheet) -> bool:
@@ -190,7 +193,7 @@ def _prepared(
     sheet: Sheet,
     progress: Callable[[AuditProgress], None] | None,
 ) -> AuditRun:
-    """Read policy and registry; raises `ConfigurationError` before any request."""
+    """Build the run; reads policy and registry, raises `ConfigurationError` before any request."""
     return AuditRun(
         client,
         workspaces=scope.workspace or None,
@@ -204,10 +207,11 @@ def _prepared(
 
 
 async def _stream(run: AuditRun, destination: Destination) -> None:
-    """Write keys as they come."""
+    """Write keys as they arrive."""
     names: Mapping[str, str] | None = None
     while not run.ended:
         keys = await run.next_page()
+        # The workspaces are known once the first page has been read.
         names = run.report().workspaces if names is None else names
         lines = [json_line(audit_line(key, run.policy.check(key, run.now), names)) for key in keys]
         destination.write("".join(lines))
@@ -254,8 +258,8 @@ def _show(
     destination.show(render(parts, width=width, colour=destination.colour))
 
 
-def _told(report: AuditReport, rules: Rules, sheet: Sheet) -> int:
-    """Say on standard error what the report's format may not say, and give the exit code."""
+def _concluded(report: AuditReport, rules: Rules, sheet: Sheet) -> int:
+    """Write to standard error what the format may not show, and return the exit code."""
     if report.partial:
         place = f"; it is in {sheet.output}.partial" if sheet.output else ""
         tell(f"interrupted: the report is partial{place}")
@@ -264,7 +268,7 @@ def _told(report: AuditReport, rules: Rules, sheet: Sheet) -> int:
         warn("the report is incomplete: " + _why(report))
     elsewhere = sum(finding.name is None for finding in report.findings)
     if elsewhere and sheet.format is Format.CSV:
-        tell(f"{count(elsewhere, 'finding')} about no key in the sheet; --format json has all")
+        tell(f"{count(elsewhere, 'finding')} not about a key in the CSV; --format json has all")
     if rules.fail_on is not None and report.reaches(rules.fail_on):
         return Exit.FINDINGS
     unread = report.errors or (report.workspaces and not report.complete)
@@ -275,8 +279,8 @@ def _why(report: AuditReport) -> str:
     if report.errors:
         return f"{count(len(report.errors), 'workspace')} could not be read to the end"
     if not report.workspaces:
-        return "the service tells of no workspace but the default one"
-    return "keys changed while they were read"
+        return "the service lists no workspace but the default one"
+    return "keys changed during the audit"
 
 
 def diff(
@@ -285,9 +289,11 @@ def diff(
     form: RecordOption = RecordFormat.TABLE,
     output: Annotated[
         Path | None,
-        typer.Option(help="A file, instead of standard output.", metavar="PATH"),
+        typer.Option(help="Write to this file instead of standard output.", metavar="PATH"),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many rows a table shows.", metavar="N", min=0)] = 20,
+    top: Annotated[
+        int, typer.Option(help="Number of rows that a table shows.", metavar="N", min=0)
+    ] = 20,
     *,
     everything: Annotated[
         bool, typer.Option("--all", "-a", metavar="", help="Show every row.")
@@ -295,8 +301,8 @@ def diff(
 ) -> int:
     """Compare two saved audits: keys, limits, spend and findings.
 
-    Both files come from openrouter-keys audit --save FILE (or --format json). No
-    request is made.
+    Both files are written by openrouter-keys audit --save FILE (or --format json).
+    No request is made.
 
     [bold]Examples[/bold]
 

@@ -1,4 +1,4 @@
-"""The command that changes many keys, and the table of changes that it reads."""
+"""The command bulk, and the reader of its table of changes."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.provisioning import ProvisionedKey, Sink
 from openrouter_async.report import json_line, plain
 
-_LARGEST: Final = 64 * 1024 * 1024
-"""Bytes of a table."""
+_MAX_BYTES: Final = 64 * 1024 * 1024
+"""Largest table accepted."""
 _NONE: Final = frozenset({"null", "none"})
 
 
 def read_items(path: Path, action: Action) -> list[dict[str, Any]]:
-    """Read the rows of a table; raises `CommandError` that names the line."""
+    """Read the rows of a table as params; raises `CommandError` naming the line."""
     text = _text(path)
     is_json = text.lstrip()[:1] == "{"
     rows = _from_json(text) if is_json else _from_csv(text)
     if action in (Action.DISABLE, Action.DELETE):
         return [{"hash": row.get("hash")} for _, row in rows]
-    takes: Any = CreateKeys if action is Action.CREATE else UpdateKeys
-    known = {field.name for field in attrs.fields(takes)} - {"external"}
+    params: Any = CreateKeys if action is Action.CREATE else UpdateKeys
+    known = {field.name for field in attrs.fields(params)} - {"external"}
     for line, row in rows:
         for name in row:
             if name not in known:
-                raise CommandError(f"line {line}: no parameter {plain(str(name))!r} of {action}")
+                raise CommandError(f"line {line}: {action} has no parameter {plain(str(name))!r}")
     return [row for _, row in rows]
 
 
 def _text(path: Path) -> str:
     try:
         if str(path) == "-":
-            data = sys.stdin.buffer.read(_LARGEST + 1)
+            data = sys.stdin.buffer.read(_MAX_BYTES + 1)
         else:
             with path.open("rb") as file:
-                data = file.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
+                data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
             raise CommandError(f"{path}: too large")
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")  # spreadsheets begin UTF-8 files with a BOM
     except OSError as error:
         problem = f"{path}: {error.strerror}"
     except UnicodeDecodeError:
@@ -88,6 +88,7 @@ def _from_csv(text: str) -> list[tuple[int, dict[str, Any]]]:
     broken = False
     try:
         for row in reader:
+            # DictReader collects excess cells under None, and fills missing ones with None.
             if None in row or None in row.values():
                 raise CommandError(f"line {reader.line_num}: more or fewer cells than the header")
             values = {name.strip(): cell.strip() for name, cell in row.items() if cell.strip()}
@@ -113,7 +114,7 @@ def _cell(line: int, name: str, text: str) -> Any:
         return convert(text)
     except (ValueError, KeyError):
         pass
-    raise CommandError(f"line {line}: {name} cannot be {plain(text)!r}")
+    raise CommandError(f"line {line}: invalid {name}: {plain(text)!r}")
 
 
 def _flag(text: str) -> bool:
@@ -133,34 +134,36 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_\-]")
 
 @attrs.frozen(kw_only=True)
 class BulkOptions:
-    """BulkOptions to go about it."""
+    """Options of bulk."""
 
     sink: Annotated[
         str | None,
         typer.Option(
-            help="For create, where each key goes: file:PATH or dotenv:PATH:NAME, in which "
-            "{name} and {index} stand for the key's.",
+            help="For create, where to store each key: file:PATH or dotenv:PATH:NAME, in which "
+            "{name} and {index} are replaced by the key's own.",
             metavar="WHERE",
         ),
     ] = None
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", metavar="", help="Change nothing; flag what widens a privilege."),
+        typer.Option("--dry-run", metavar="", help="Change nothing; warn about wider privileges."),
     ] = False
     resume: Annotated[
         Path | None,
         typer.Option(
-            help="Remember outcomes in this file; what it says is done is not done again.",
+            help="Record outcomes in this file, and skip what it records as done.",
             metavar="PATH",
         ),
     ] = None
-    concurrency: Annotated[int, typer.Option(help="Keys at once.", metavar="N", min=1)] = 10
+    concurrency: Annotated[
+        int, typer.Option(help="Keys processed at once.", metavar="N", min=1)
+    ] = 10
     rate: Annotated[
         float | None,
-        typer.Option(help="Requests a second at most, retries included.", metavar="N"),
+        typer.Option(help="Maximum requests a second, including retries.", metavar="N"),
     ] = None
     ndjson: Annotated[
-        bool, typer.Option("--ndjson", metavar="", help="Write outcomes as JSON, one a line.")
+        bool, typer.Option("--ndjson", metavar="", help="Write outcomes as JSON, one per line.")
     ] = False
     journal_dir: JournalOption = None
 
@@ -177,9 +180,10 @@ def bulk(
 ) -> int:
     """Create, update, disable or delete many keys.
 
-    The table has the parameters by name: name, limit, limit_reset, … and hash.
-    In CSV an empty cell is left out, and null means none. Ctrl-C ends it within
-    2 s with what was done; with --resume the rest can be done later.
+    Columns of the table are named like the parameters: name, limit, limit_reset,
+    … and hash. In CSV, an empty cell is omitted and null means none. Ctrl-C ends
+    the run within 2 s and shows the outcomes so far; with --resume the rest can be
+    done later.
 
     [bold]Examples[/bold]
 
@@ -188,7 +192,7 @@ def bulk(
     openrouter-keys bulk delete hashes.csv --resume done.ndjson
     """
     if (action is Action.CREATE) != (how.sink is not None):
-        raise CommandError("bulk create takes --sink, and nothing else does")
+        raise CommandError("--sink is required for create and not allowed otherwise")
     items = read_items(table, action)
     with ExitStack() as stack:
         destination = stack.enter_context(standard_output())
@@ -229,26 +233,29 @@ def _run(
 
 
 def _refuse_to_print(_: ProvisionedKey) -> None:
-    raise OSError("many keys are not printed")
+    raise OSError("bulk does not print keys")
 
 
 def _sinks(spec: str, items: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], Sink]:
-    """Make the factory of sinks, and each of them once; raises `CommandError` for the spec."""
+    """Return a function that builds the sink of an item; raises `CommandError` for a bad spec."""
     if spec == "stdout" or not _TEMPLATE.search(spec):
-        raise CommandError("--sink of bulk needs {name} or {index}, such as file:keys/{name}.key")
+        raise CommandError(
+            "--sink must contain {name} or {index} for bulk, such as file:keys/{name}.key"
+        )
 
     def sink(item: Mapping[str, Any]) -> Sink:
         parts = {"name": _UNSAFE.sub("_", str(item["name"])), "index": str(item["index"])}
         return sink_for(_TEMPLATE.sub(lambda found: parts[found[1]], spec), _refuse_to_print)
 
+    # Build every sink once before any request, so that a bad or shared place changes nothing.
     places = [sink({"name": item.get("name"), "index": n}).where for n, item in enumerate(items)]
     if len(set(places)) < len(places):
-        raise CommandError("--sink: several keys would go to the same place; use {index}")
+        raise CommandError("--sink: several keys would be stored in the same place; use {index}")
     return sink
 
 
-def _progress(_: Outcome, now: int, of: int) -> None:
-    sys.stderr.write(f"\r{now}/{of}" + ("\n" if now == of else ""))
+def _progress(_: Outcome, done: int, total: int) -> None:
+    sys.stderr.write(f"\r{done}/{total}" + ("\n" if done == total else ""))
     sys.stderr.flush()
 
 

@@ -1,4 +1,4 @@
-"""Commands that change keys that exist: update, delete."""
+"""The commands that change existing keys: update, delete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openrouter_async import _checks
 from openrouter_async._converter import to_dict
 from openrouter_async.cli._console import complain, is_terminal, tell, tell_details
 from openrouter_async.cli._exits import CommandError, Exit, explain
-from openrouter_async.cli._options import byok, either, given, workspace_id
+from openrouter_async.cli._options import byok, either, or_omitted, workspace_id
 from openrouter_async.cli._output import standard_output
 from openrouter_async.cli._reads import Hash, show_record
 from openrouter_async.cli._session import Connection
@@ -27,7 +27,7 @@ from openrouter_async.report import key_facts, plain
 
 
 class NewReset(enum.StrEnum):
-    """When the limit starts anew."""
+    """Values of --limit-reset."""
 
     DAILY = "daily"
     WEEKLY = "weekly"
@@ -37,50 +37,49 @@ class NewReset(enum.StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Changes:
-    """What is to change; what is not given stays as it is."""
+    """Options of update; a field whose option is omitted stays as it is."""
 
     name: Annotated[str | None, typer.Option(help="The new name.", metavar="TEXT")] = None
-    limit: Annotated[
-        float | None, typer.Option(help="The new limit, in place of the old.", metavar="USD")
-    ] = None
+    limit: Annotated[float | None, typer.Option(help="The new limit.", metavar="USD")] = None
     no_limit: Annotated[
         bool,
-        typer.Option("--no-limit", metavar="", help="Remove the limit: it may spend anything."),
+        typer.Option("--no-limit", metavar="", help="Remove the limit: spending is unlimited."),
     ] = False
     limit_reset: Annotated[
         NewReset | None, typer.Option(help="daily, weekly, monthly or none.", metavar="WHEN")
     ] = None
-    disable: Annotated[
-        bool, typer.Option("--disable", metavar="", help="Refuse the key from now on.")
-    ] = False
-    enable: Annotated[bool, typer.Option("--enable", metavar="", help="Accept it again.")] = False
+    disable: Annotated[bool, typer.Option("--disable", metavar="", help="Disable the key.")] = False
+    enable: Annotated[bool, typer.Option("--enable", metavar="", help="Enable it again.")] = False
     include_byok_in_limit: Annotated[
         bool,
         typer.Option(
             "--include-byok-in-limit",
             metavar="",
-            help="Usage of your own provider keys counts toward the limit.",
+            help="Count usage of your own provider keys toward the limit.",
         ),
     ] = False
     no_include_byok_in_limit: Annotated[
-        bool, typer.Option("--no-include-byok-in-limit", metavar="", help="It does not.")
+        bool, typer.Option("--no-include-byok-in-limit", metavar="", help="Do not count it.")
     ] = False
     workspace: Annotated[
         str | None,
-        typer.Option("--workspace", "-w", help="Move it there: id, slug or name.", metavar="ID"),
+        typer.Option(
+            "--workspace", "-w", help="Move it to this one: id, slug or name.", metavar="ID"
+        ),
     ] = None
 
-    def parameters(self) -> dict[str, Any]:
-        """Return what to send, without the workspace; raises `CommandError`."""
+    def params(self) -> dict[str, Any]:
+        """Return the params to send, except for the workspace; raises `CommandError`."""
         if self.no_limit and self.limit is not None:
-            raise CommandError("--limit and --no-limit exclude each other")
+            raise CommandError("--limit and --no-limit are mutually exclusive")
         if self == Changes():
-            raise CommandError("nothing to change: give --limit, --disable or another option")
+            raise CommandError("nothing to change: pass --limit, --disable or another option")
+        no_reset = self.limit_reset is NewReset.NONE
         return {
-            "name": given(self.name),
-            "limit": None if self.no_limit else given(self.limit),
-            "limit_reset": None if self.limit_reset is NewReset.NONE else given(self.limit_reset),
-            "disabled": either("--disable", "--enable", said_yes=self.disable, said_no=self.enable),
+            "name": or_omitted(self.name),
+            "limit": None if self.no_limit else or_omitted(self.limit),
+            "limit_reset": None if no_reset else or_omitted(self.limit_reset),
+            "disabled": either("--disable", "--enable", on=self.disable, off=self.enable),
             "include_byok_in_limit": byok(
                 include=self.include_byok_in_limit, exclude=self.no_include_byok_in_limit
             ),
@@ -94,9 +93,10 @@ def update(
     *,
     form: RecordOption = RecordFormat.TABLE,
 ) -> None:
-    """Change a key, and show it as it is then.
+    """Change a key and show the result.
 
-    What is not given stays as it is; a raised limit does not enable a key.
+    Options that you omit leave their fields as they are; raising the limit does
+    not enable a disabled key.
 
     [bold]Examples[/bold]
 
@@ -104,20 +104,20 @@ def update(
     openrouter-keys update HASH --no-limit
     openrouter-keys update HASH --disable
     """
-    parameters = changes.parameters()
+    params = changes.params()
     with standard_output() as destination, connection.open() as session:
-        answer = session.run(_update(session.client, hash, changes.workspace, parameters))
-        tell(f"updated {plain(answer.data.name)!r}")
-        facts = key_facts(answer.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(answer))
+        response = session.run(_update(session.client, hash, changes.workspace, params))
+        tell(f"updated {plain(response.data.name)!r}")
+        facts = key_facts(response.data, datetime.now(UTC))
+        show_record(destination, form, facts, to_dict(response))
 
 
 async def _update(
-    client: AsyncOpenRouter, hash: str, workspace: str | None, parameters: dict[str, Any]
+    client: AsyncOpenRouter, hash: str, workspace: str | None, params: dict[str, Any]
 ) -> UpdateKeysResponse:
     _checks.key_hash("HASH", hash)
     target = await workspace_id(client, workspace) if workspace else None
-    return await client.api_keys.update(hash, workspace_id=given(target), **parameters)
+    return await client.api_keys.update(hash, workspace_id=or_omitted(target), **params)
 
 
 def delete(
@@ -129,60 +129,63 @@ def delete(
     ],
     connection: Connection,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", metavar="", help="Do not ask for confirmation.")
+    ] = False,
 ) -> int:
-    """Delete keys for good; asks before.
+    """Delete keys permanently, after asking for confirmation.
 
-    Without a terminal there is nobody to ask: it takes --yes then. A key that
-    cannot be deleted does not stop the others.
+    Without a terminal to ask on, --yes is required. A key that cannot be deleted
+    does not stop the others.
 
     [bold]Examples[/bold]
 
     openrouter-keys delete HASH
     openrouter-keys delete --yes HASH1 HASH2 HASH3
     """
+    # Deleting a hash twice would fail the second time.
     hashes = [_checks.key_hash("HASH", hash) for hash in dict.fromkeys(hashes)]
     if not yes and not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-        raise CommandError("delete asks, and there is no terminal to ask: give --yes")
+        raise CommandError("delete needs confirmation and there is no terminal: pass --yes")
     with connection.open() as session:
-        if not yes and not _agreed(session.run(_names(session.client, hashes))):
+        if not yes and not _confirmed(session.run(_names(session.client, hashes))):
             tell("nothing was deleted")
             return Exit.INTERRUPTED
         return session.run(_delete(session.client, hashes, connection.verbose))
 
 
 async def _names(client: AsyncOpenRouter, hashes: Sequence[str]) -> list[str]:
-    """Name the keys; one that is not there stops the command before anything is deleted."""
+    """Return the keys' names; a missing key fails the command before anything is deleted."""
     return [(await client.api_keys.get(hash)).data.name for hash in hashes]
 
 
-_MOST_NAMES: Final = 10
+_MAX_NAMES: Final = 10
 
 
-def _agreed(names: Sequence[str]) -> bool:
-    shown = ", ".join(repr(plain(name)) for name in names[:_MOST_NAMES])
-    more = len(names) - _MOST_NAMES
+def _confirmed(names: Sequence[str]) -> bool:
+    shown = ", ".join(repr(plain(name)) for name in names[:_MAX_NAMES])
+    more = len(names) - _MAX_NAMES
     what = f"{shown} and {more} more" if more > 0 else shown
-    tell(f"{what}: whoever uses {'it' if len(names) == 1 else 'them'} is refused from then on.")
+    tell(f"{what}: anything that uses {'it' if len(names) == 1 else 'them'} will be refused.")
     noun = "this key" if len(names) == 1 else f"these {len(names)} keys"
-    sys.stderr.write(f"Delete {noun} for good? [y/N] ")
+    sys.stderr.write(f"Delete {noun} permanently? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().casefold() in ("y", "yes")
 
 
 async def _delete(client: AsyncOpenRouter, hashes: Sequence[str], verbosity: int) -> int:
-    """Delete one after another; one that fails does not stop the others."""
+    """Delete the keys one by one; a failure does not stop the others."""
     failed = 0
     for hash in hashes:
         try:
-            answer = await client.api_keys.delete(hash)
+            response = await client.api_keys.delete(hash)
         except OpenRouterError as error:
             failed += 1
-            told = explain(error)
-            complain(CommandError(f"{hash}: {told.message}"))
+            complain(CommandError(f"{hash}: {explain(error).message}"))
             tell_details(error, verbosity)
         else:
-            tell(f"deleted {hash}" + (" (an earlier attempt had)" if answer.already_gone else ""))
+            earlier = " (by an earlier attempt)" if response.already_gone else ""
+            tell(f"deleted {hash}{earlier}")
     if failed:
         return Exit.FAILED if failed == len(hashes) else Exit.INCOMPLETE
     return Exit.DONE

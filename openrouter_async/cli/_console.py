@@ -1,4 +1,4 @@
-"""What people read on standard error: messages, warnings, logs and progress."""
+"""Output to standard error: messages, warnings, logs and progress."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _SHOWN_AS: Final = {"error": "\x1b[1;31merror\x1b[0m", "warning": "\x1b[33mwarni
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a person looks at the stream."""
+    """Return whether the stream is an open terminal."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def wants_colour(stream: TextIO | None) -> bool:
-    """Return whether to send colours: only to terminals that have them, never with NO_COLOR."""
+    """Return whether to use colours: only on a terminal that has them, never with NO_COLOR."""
     plain_terminal = os.environ.get("TERM", "") in ("dumb", "unknown")
     return is_terminal(stream) and not plain_terminal and not os.environ.get("NO_COLOR")
 
 
 def tell(text: str, kind: str | None = None) -> None:
-    """Write a line to standard error if that is possible; if not, nothing else suffers."""
+    """Write a line to standard error; a failure to write is ignored."""
     line = scrub(text)
     if kind is not None:
         line = f"{_SHOWN_AS[kind] if wants_colour(sys.stderr) else kind}: {line}"
     try:
-        if sys.stderr is not None:  # closed by `2>&-`
+        if sys.stderr is not None:  # None if closed by `2>&-`
             sys.stderr.write(line + "\n")
             sys.stderr.flush()
     except (OSError, ValueError):
@@ -45,24 +45,24 @@ def tell(text: str, kind: str | None = None) -> None:
 
 
 def mute(stream: TextIO) -> None:
-    """Let what is left in a stream that cannot be written vanish, instead of failing at exit."""
+    """Redirect a broken stream to devnull so that the flush at exit does not fail."""
     try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, stream.fileno())
+        os.close(devnull)
     except (OSError, ValueError):
         pass
 
 
 def complain(error: CommandError) -> None:
-    """Explain why the command ends."""
+    """Write the error that ends the command, and its advice."""
     tell(error.message, "error")
     for line in error.advice:
         tell(line)
 
 
 def warn(text: str) -> None:
-    """Describe what people should know though the command goes on."""
+    """Write a warning; the command continues."""
     tell(text, "warning")
 
 
@@ -76,7 +76,7 @@ class _ToStderr(logging.Handler):
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Log to standard error: 0 warnings, 1 every attempt, 2 details of errors, 3 everything."""
+    """Log to standard error: 0 warnings, 1 every attempt, 2 error details too, 3 everything."""
     handler = _ToStderr()
     handler.setFormatter(
         logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S")
@@ -87,7 +87,7 @@ def set_up_logging(verbosity: int) -> None:
 
 
 def tell_details(error: BaseException, verbosity: int) -> None:
-    """Tell more of an error, for -vv and -vvv: never a header, never a key."""
+    """Write details of an error from -vv on, a traceback from -vvv on; never a header or a key."""
     if verbosity < 2:
         return
     tell(f"  class       {type(error).__name__}")
@@ -103,7 +103,7 @@ def tell_details(error: BaseException, verbosity: int) -> None:
 
 @contextmanager
 def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] | None]:
-    """Return what an audit tells its progress to; None where nobody would see it."""
+    """Yield a callback that shows the progress of an audit; None if it would not be visible."""
     if quiet or not wants_motion():
         yield None
         return
@@ -125,22 +125,22 @@ def audit_progress(*, quiet: bool) -> Generator[Callable[[AuditProgress], None] 
         TextColumn("left", style="dim"),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("asking for the workspaces", total=None)
+        task = progress.add_task("reading the workspaces", total=None)
 
-        def tell(now: AuditProgress) -> None:
-            spaces = f"{now.workspaces_done}/{now.workspaces or '?'} workspaces"
-            text = f"{count(now.keys, 'key')}, {count(now.pages, 'page')}, {spaces}"
+        def show(now: AuditProgress) -> None:
+            workspaces = f"{now.workspaces_done}/{now.workspaces or '?'} workspaces"
+            text = f"{count(now.keys, 'key')}, {count(now.pages, 'page')}, {workspaces}"
             if now.waiting is not None:
                 text = f"{text}; {now.waiting.reason}"
             progress.update(
                 task, description=text, total=now.workspaces, completed=now.workspaces_done
             )
 
-        yield tell
+        yield show
 
 
 def wants_motion() -> bool:
-    """Return whether standard error is a terminal whose lines can be written over."""
+    """Return whether standard error is a terminal that can overwrite its lines."""
     import os
 
     return is_terminal(sys.stderr) and os.environ.get("TERM", "") not in ("dumb", "unknown", "")

@@ -1,4 +1,4 @@
-"""Where the key comes from: the environment, a file or standard input, never argv."""
+"""Read the key from the environment, a file or standard input, never from argv."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from openrouter_async.secret import Secret
 
 VARIABLE: Final = "OPENROUTER_API_KEY"
 _LONGEST: Final = 4096
-"""Bytes; no key is that long, and no wrong file should be read whole."""
+"""Bytes. No key is that long, and a large file named by mistake should not be read whole."""
 _OTHERS: Final = stat.S_IRGRP | stat.S_IROTH
 
 
 def find_key(key_file: Path | None, *, from_stdin: bool) -> Secret:
-    """Get the key, without the newline at its end; raises `CommandError`, never showing it."""
+    """Return the key without its trailing newline; raises `CommandError`, which never shows it."""
     if key_file and from_stdin:
-        raise CommandError("--key-file and --key-stdin exclude each other")
+        raise CommandError("--key-file and --key-stdin are mutually exclusive")
     if key_file:
         return key_from_file(key_file, "--key-file")
     if from_stdin:
@@ -30,8 +30,8 @@ def find_key(key_file: Path | None, *, from_stdin: bool) -> Secret:
     key = Secret(os.environ.get(VARIABLE, "").strip("\r\n"))
     if not key.reveal():
         raise CommandError(
-            f"no key: set {VARIABLE}, or give --key-file PATH or --key-stdin; "
-            "--sandbox tries a command without one"
+            f"no key: set {VARIABLE}, or pass --key-file PATH or --key-stdin; "
+            "use --sandbox to try a command without a key"
         )
     return _checked(key, VARIABLE)
 
@@ -40,6 +40,7 @@ def key_from_file(path: Path, option: str) -> Secret:
     """Read a key from the file that the option names; raises `CommandError`."""
     try:
         with path.open("rb") as file:
+            # Of the open file: the path may be replaced in between.
             status = os.fstat(file.fileno())
             data = file.read(_LONGEST + 1)
     except OSError as error:
@@ -48,7 +49,7 @@ def key_from_file(path: Path, option: str) -> Secret:
         problem = CommandError(f"{option}: not a path")
     else:
         if os.name == "posix" and stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
-            warn(f"{option} {path} can be read by others: chmod 600 {path}")
+            warn(f"{option} {path} is readable by other users: chmod 600 {path}")
         return _checked(_decoded(data), f"{option} {path}")
     raise problem
 
@@ -65,15 +66,16 @@ def _from_stdin() -> Secret:
 
 
 def _decoded(data: bytes) -> Secret:
+    # Latin-1 never fails to decode; `_checked` refuses all that is not ASCII.
     return Secret(data[: _LONGEST + 1].decode("latin-1").rstrip("\r\n"))
 
 
 def _checked(key: Secret, source: str) -> Secret:
     text = key.reveal()
     if not text:
-        raise CommandError(f"{source}: there is no key in it")
+        raise CommandError(f"{source} contains no key")
     if len(text) > _LONGEST:
         raise CommandError(f"{source}: too long for a key")
     if not (text.isascii() and text.isprintable()) or " " in text:
-        raise CommandError(f"{source}: a key has no white space, and only ASCII characters")
+        raise CommandError(f"{source}: a key contains only ASCII characters and no whitespace")
     return key

@@ -1,4 +1,4 @@
-"""Exit codes, and what people are told with each: the one place."""
+"""Exit codes, and how errors become a message and an exit code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from openrouter_async.report import plain, stamp
 
 
 class Exit(enum.IntEnum):
-    """What the command ends with."""
+    """Exit codes of the command."""
 
     DONE = 0
     FINDINGS = 1
@@ -38,17 +38,17 @@ class Exit(enum.IntEnum):
 MEANINGS: Final[Mapping[Exit, str]] = {
     Exit.DONE: "done",
     Exit.FINDINGS: "the audit has findings at or above --fail-on",
-    Exit.USAGE: "usage or configuration; nothing was changed",
+    Exit.USAGE: "usage or configuration error; nothing was changed",
     Exit.FAILED: "the service, the network or an output failed",
-    Exit.INCOMPLETE: "only a part could be done or read",
+    Exit.INCOMPLETE: "only part of the work could be done or read",
     Exit.AMBIGUOUS: "a create may or may not have made a key",
-    Exit.INTERRUPTED: "stopped by Ctrl-C, or by answering no",
+    Exit.INTERRUPTED: "stopped by Ctrl-C, or declined at the prompt",
 }
-"""Those that users should know; 70 is a bug, 141 a reader that went away."""
+"""The codes shown in --help; 70 means a bug, 141 that the reader of standard output has gone."""
 
 
 class CommandError(Exception):
-    """The command ends here: one line for people, an exit code, and perhaps what to do."""
+    """An error that ends the command: a one-line message, an exit code, and lines of advice."""
 
     def __init__(self, message: str, code: Exit = Exit.USAGE, advice: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -58,7 +58,7 @@ class CommandError(Exception):
 
 
 def explain(error: OpenRouterError) -> CommandError:
-    """Describe an error of the client in one line."""
+    """Turn an error of the client into a `CommandError`."""
     message = plain(str(error))
     if isinstance(error, AmbiguousCreateError):
         return CommandError(message, Exit.AMBIGUOUS, _how_to_find(error))
@@ -67,24 +67,24 @@ def explain(error: OpenRouterError) -> CommandError:
     if isinstance(error, SinkError) and not (error.hash or error.journal):
         return CommandError(message)
     if isinstance(error, (SinkError, RotationError)) and error.journal:
-        return CommandError(message, Exit.FAILED, ["To go on:    openrouter-keys recover"])
+        return CommandError(message, Exit.FAILED, ["To continue: openrouter-keys recover"])
     if isinstance(error, UnauthorizedResponseError):
         message += ": the key is unknown, disabled, expired or deleted"
     elif isinstance(error, ForbiddenResponseError):
-        message += ": managing keys takes a management key"
+        message += ": managing keys requires a management key"
     return CommandError(message, Exit.FAILED)
 
 
 _SKEW: Final = timedelta(minutes=5)
-"""How far the service's clock may be from this machine's."""
+"""How far the service's clock may differ from this machine's."""
 
 
 def _how_to_find(error: AmbiguousCreateError) -> list[str]:
-    """Describe what is known of a key that may exist, and how to look for it."""
+    """Return advice on a key that may exist: what is known about it and how to look for it."""
     name = plain(error.name)
-    advice = [f"A key named {name!r} may exist now; its plaintext is lost. It was not sent again."]
+    advice = [f"A key named {name!r} may now exist; its plaintext is lost. It was not sent again."]
     if error.hash:
-        advice.append(f"The answer still showed its hash: {plain(error.hash)}")
+        advice.append(f"The response did contain its hash: {plain(error.hash)}")
     command = ["openrouter-keys list --all --include-disabled"]
     if error.workspace_id:
         command.append(f"--workspace {shlex.quote(plain(error.workspace_id))}")
@@ -92,6 +92,6 @@ def _how_to_find(error: AmbiguousCreateError) -> list[str]:
         command.append(
             f"--created-after {stamp((error.not_before - _SKEW).replace(microsecond=0))}"
         )
-    advice.append(f"To find it:  {' '.join(command)}")
-    advice.append("To end it:   openrouter-keys delete HASH")
+    advice.append(f"To find it:   {' '.join(command)}")
+    advice.append("To delete it: openrouter-keys delete HASH")
     return advice

@@ -1,4 +1,4 @@
-"""From options to parameters: three states, flags in pairs, and names of workspaces."""
+"""Turn options into params: omitted values, pairs of flags, and workspace names."""
 
 from __future__ import annotations
 
@@ -15,47 +15,47 @@ from openrouter_async.report import plain
 T = TypeVar("T")
 
 
-def given(value: T | None) -> T | Omitted:
-    """Turn an option that was not given into a parameter that is not sent."""
+def or_omitted(value: T | None) -> T | Omitted:
+    """Return the value of an option, or `OMITTED` for None: the param is not sent then."""
     return OMITTED if value is None else value
 
 
-def either(yes: str, no: str, *, said_yes: bool, said_no: bool) -> bool | Omitted:
-    """Make one parameter of two flags; raises `CommandError` for both at once."""
-    if said_yes and said_no:
-        raise CommandError(f"{yes} and {no} exclude each other")
-    return said_yes if said_yes or said_no else OMITTED
+def either(on_option: str, off_option: str, *, on: bool, off: bool) -> bool | Omitted:
+    """Return one param for a pair of flags; raises `CommandError` if both are set."""
+    if on and off:
+        raise CommandError(f"{on_option} and {off_option} are mutually exclusive")
+    return on if on or off else OMITTED
 
 
 def byok(*, include: bool, exclude: bool) -> bool | Omitted:
-    """Make `include_byok_in_limit` of its two flags."""
+    """Return `include_byok_in_limit` from its two flags; raises `CommandError` if both are set."""
     return either(
         "--include-byok-in-limit",
         "--no-include-byok-in-limit",
-        said_yes=include,
-        said_no=exclude,
+        on=include,
+        off=exclude,
     )
 
 
 async def all_workspaces(client: AsyncOpenRouter) -> list[Workspace]:
-    """Read the workspaces, page by page."""
+    """Return every workspace, reading page by page."""
     return [workspace async for workspace in client.workspaces.iter()]
 
 
-async def workspace_ids(client: AsyncOpenRouter, given: Sequence[str]) -> list[str]:
-    """Turn ids, names and slugs into ids; raises `CommandError` that names the unknown ones.
+async def workspace_ids(client: AsyncOpenRouter, words: Sequence[str]) -> list[str]:
+    """Resolve ids, slugs and names to ids; raises `CommandError` naming the first unknown one.
 
-    Only names cost a request.
+    Sends requests only if at least one of them is not an id.
     """
-    if all(_is_id(word) for word in given):
-        return list(given)
+    if all(_is_id(word) for word in words):
+        return list(words)
     known = await all_workspaces(client)
-    return [word if _is_id(word) else _find(word, known).id for word in given]
+    return [word if _is_id(word) else _find(word, known).id for word in words]
 
 
-async def workspace_id(client: AsyncOpenRouter, given: str) -> str:
-    """Turn one id, name or slug into an id."""
-    return (await workspace_ids(client, [given]))[0]
+async def workspace_id(client: AsyncOpenRouter, word: str) -> str:
+    """Resolve one id, slug or name to an id; see `workspace_ids`."""
+    return (await workspace_ids(client, [word]))[0]
 
 
 def _find(word: str, known: Sequence[Workspace]) -> Workspace:
@@ -67,9 +67,9 @@ def _find(word: str, known: Sequence[Workspace]) -> Workspace:
         return found[0]
     if found:
         ids = ", ".join(plain(each.id) for each in found)
-        raise CommandError(f"--workspace: {word!r} names several, take an id: {ids}")
+        raise CommandError(f"--workspace: {word!r} is ambiguous, use an id: {ids}")
     names = ", ".join(plain(each.slug or each.name) for each in known)
-    raise CommandError(f"--workspace: there is no {plain(word)!r}; there are: {names}")
+    raise CommandError(f"--workspace: {plain(word)!r} does not exist; known workspaces: {names}")
 
 
 def _is_id(word: str) -> bool:

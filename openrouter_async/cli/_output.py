@@ -1,4 +1,4 @@
-"""Where results go: standard output, or a file that is replaced whole or not at all."""
+"""Destinations of results: standard output, or a file replaced as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,51 +22,51 @@ _USUAL_WIDTH: Final = 80
 
 
 class OutputGoneError(Exception):
-    """Whoever read our standard output went away: nothing is wrong, and nobody listens."""
+    """The reader of standard output has gone, as with `| head`: end quietly."""
 
 
 class Destination:
-    """Takes text; what cannot be written is an error, never silence."""
+    """A stream for text; a failure to write always raises, and is never ignored."""
 
     def __init__(self, stream: BinaryIO, name: str, *, is_stdout: bool) -> None:
         self._stream = stream
         self._name = name
         self._is_stdout = is_stdout
         self.partial = False
-        """Set when the text is not the whole: a file is then kept beside the wanted one."""
+        """Set if the text is incomplete: the file then gets the suffix `.partial`."""
 
     @property
     def colour(self) -> bool:
-        """Whether the text may have colours."""
+        """Whether the text may contain colours."""
         return self._is_stdout and wants_colour(sys.stdout)
 
     @property
     def width(self) -> int:
-        """How many columns there are: the terminal's, else COLUMNS, else 80."""
+        """The width in columns: COLUMNS, else the terminal's, else 80; at least 40."""
         columns = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
         return max(_NARROWEST, columns)
 
     def show(self, text: str) -> None:
-        """Write text for people, in the characters that the terminal's encoding has."""
+        """Write text for people, limited to the characters of the terminal's encoding."""
         if self._is_stdout:
             self._write(_encoded(text, sys.stdout.encoding))
         else:
             self.write(text)
 
     def write(self, text: str) -> None:
-        """Write text for programs, in UTF-8 whatever the locale says."""
+        """Write text for programs, in UTF-8 whatever the locale."""
         self._write(utf8(text))
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)
         try:
-            while rest:  # an unbuffered stream takes only a part when a signal comes between
+            while rest:  # an unbuffered stream may write only a part if a signal arrives
                 rest = rest[self._stream.write(rest) or 0 :]
             self._stream.flush()
         except OSError as error:
             problem = _problem(self._name, error)
         except ValueError:
-            problem = CommandError(f"{self._name}: it is closed", Exit.FAILED)
+            problem = CommandError(f"{self._name} is closed", Exit.FAILED)
         else:
             return
         if self._is_stdout:
@@ -91,10 +91,14 @@ def _encoded(text: str, encoding: str) -> bytes:
 
 @contextmanager
 def standard_output() -> Generator[Destination]:
-    """Return standard output; raises `CommandError` at once if it is closed or nobody reads it."""
+    """Open standard output.
+
+    Raises `CommandError` at once if it is closed, `OutputGoneError` if its reader has gone.
+    """
     if _closed:
         raise CommandError("standard output is closed", Exit.FAILED)
-    if _nobody_reads(sys.stdout.fileno()):
+    # Check before any request, so that no key is created for a reader that has gone.
+    if _reader_has_gone(sys.stdout.fileno()):
         mute(sys.stdout)
         raise OutputGoneError
     yield Destination(sys.stdout.buffer, "standard output", is_stdout=True)
@@ -104,8 +108,8 @@ _closed = False
 
 
 def guard_descriptors() -> None:
-    """Fill standard descriptors that are closed, so that no socket of ours gets their numbers."""
-    global _closed  # noqa: PLW0603  # a fact of the process
+    """Open closed standard descriptors on devnull, so that no socket of ours gets their numbers."""
+    global _closed  # noqa: PLW0603  # the state belongs to the process
     for number in range(3):
         try:
             os.fstat(number)
@@ -116,8 +120,8 @@ def guard_descriptors() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # never closed
 
 
-def _nobody_reads(descriptor: int) -> bool:
-    """Return whether a pipe has lost its reader; where that cannot be asked, it has not."""
+def _reader_has_gone(descriptor: int) -> bool:
+    """Return whether a pipe has lost its reader; False where poll is not available."""
     try:
         import select
 
@@ -130,10 +134,10 @@ def _nobody_reads(descriptor: int) -> bool:
 
 @contextmanager
 def file_output(path: Path) -> Generator[Destination]:
-    """Return a destination that becomes the file when the block ends well.
+    """Open a destination that replaces the file if the block ends without an error.
 
-    It opens at once, so that a place that cannot be written fails before anything is asked of the
-    service. A device or a pipe is written directly.
+    It is opened at once, so that an unwritable path fails before any request. A device or a pipe
+    is written directly.
     """
     name = f"--output {path}"
     target, temporary, stream = _opened(path, name)
@@ -153,9 +157,10 @@ def file_output(path: Path) -> Generator[Destination]:
 
 
 def _opened(path: Path, name: str) -> tuple[Path, Path | None, BinaryIO]:
-    """Open a temporary file beside the wanted one; or a device itself, with None for it."""
+    """Return the target, a temporary file beside it and its stream; None for a device or a pipe."""
     try:
         target = path.resolve()
+        # Renaming over a device or a pipe would replace it.
         if target.exists() and not target.is_file():
             return target, None, target.open("wb")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -169,7 +174,9 @@ def _opened(path: Path, name: str) -> tuple[Path, Path | None, BinaryIO]:
 
 def _put_in_place(stream: BinaryIO, temporary: Path, place: Path, name: str) -> None:
     try:
+        # mkstemp creates files with mode 0600, whatever the umask.
         temporary.chmod(_mode_for(place))
+        # Without fsync, a crash after the rename could leave an empty file in place of the old one.
         os.fsync(stream.fileno())
         stream.close()
         temporary.replace(place)
@@ -181,10 +188,11 @@ def _put_in_place(stream: BinaryIO, temporary: Path, place: Path, name: str) -> 
 
 
 def _mode_for(path: Path) -> int:
-    """Return the permissions that the old file has, or that any new one would get."""
+    """Return the permissions of the old file, or those that a new file would get."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:
+        # The umask can only be read by setting it.
         mask = os.umask(0)
         os.umask(mask)
         return 0o666 & ~mask

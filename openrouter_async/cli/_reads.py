@@ -1,4 +1,4 @@
-"""Commands that only read: list, get, whoami, workspaces."""
+"""The read-only commands: list, get, whoami, workspaces."""
 
 from __future__ import annotations
 
@@ -41,36 +41,38 @@ Hash = Annotated[
 
 @attrs.frozen(kw_only=True)
 class Which:
-    """Which keys to list."""
+    """Options that select the keys to list."""
 
     all: Annotated[
-        bool, typer.Option("--all", "-a", metavar="", help="All pages, not only one of 100 keys.")
+        bool, typer.Option("--all", "-a", metavar="", help="All pages, not just one of 100 keys.")
     ] = False
     workspace: Annotated[
         str | None,
         typer.Option(
-            "--workspace", "-w", help="Id, slug or name; else the default one.", metavar="ID"
+            "--workspace", "-w", help="Id, slug or name; the default one if omitted.", metavar="ID"
         ),
     ] = None
     include_disabled: Annotated[
-        bool, typer.Option("--include-disabled", metavar="", help="Disabled keys too.")
+        bool, typer.Option("--include-disabled", metavar="", help="Include disabled keys.")
     ] = False
     include_expired: Annotated[
-        bool, typer.Option("--include-expired", metavar="", help="Expired keys too.")
+        bool, typer.Option("--include-expired", metavar="", help="Include expired keys.")
     ] = False
     offset: Annotated[
-        int | None, typer.Option(help="How many keys to skip.", metavar="N", show_default=False)
+        int | None, typer.Option(help="Number of keys to skip.", metavar="N", show_default=False)
     ] = None
     name: Annotated[
         str | None,
-        typer.Option(help="Only these; * and ? are wildcards.", metavar="PATTERN"),
+        typer.Option(
+            help="Only keys whose name matches; * and ? are wildcards.", metavar="PATTERN"
+        ),
     ] = None
     created_after: Annotated[
-        str | None, typer.Option(help="Only those that are newer.", metavar="TIME")
+        str | None, typer.Option(help="Only keys created at or after this time.", metavar="TIME")
     ] = None
 
     def filter(self) -> Callable[[APIKey], bool]:
-        """Make the test that a key must pass; raises `CommandError`."""
+        """Return the predicate for --name and --created-after; raises `CommandError`."""
         since = _moment("--created-after", self.created_after) if self.created_after else None
         pattern = self.name.casefold() if self.name is not None else None
         return lambda key: (
@@ -89,10 +91,10 @@ def list_keys(which: Which, sheet: Sheet, connection: Connection) -> int:
     openrouter-keys list --all --columns name,hash,limit --format csv
     """
     if which.all and which.offset is not None:
-        raise CommandError("--all and --offset exclude each other")
+        raise CommandError("--all and --offset are mutually exclusive")
     passes = which.filter()
     column = sheet.sort_column()
-    sheet.chosen()
+    sheet.chosen()  # fails on unknown columns before the output is opened
     with opened(sheet.output) as destination, connection.open() as session:
         writer = sheet.writer(destination)
         writer = Sorted(writer, column) if column else writer
@@ -117,7 +119,8 @@ async def _list(
         take(page.data)
         writer.finish()
         if page.length >= PAGE_SIZE:
-            tell(f"there may be more: --all, or --offset {(which.offset or 0) + page.length}")
+            next_offset = (which.offset or 0) + page.length
+            tell(f"there may be more keys: use --all or --offset {next_offset}")
         return _after(page.problems)
     walk = client.api_keys.iter(lenient=True, **filters)
     while not walk.ended:
@@ -125,22 +128,22 @@ async def _list(
     writer.finish()
     ending = _after(walk.problems)
     if not walk.complete:
-        warn("keys were deleted while they were read: some may be missing")
+        warn("keys were deleted during the listing: some may be missing")
         return Exit.INCOMPLETE
     return ending
 
 
 def _after(problems: Sequence[ResponseValidationError]) -> Exit:
-    """Warn of records that could not be read, and return what the command ends with."""
-    for problem in problems[:_MOST_WARNINGS]:
+    """Warn about unreadable records and return the exit code."""
+    for problem in problems[:_MAX_WARNINGS]:
         whose = f" (hash {plain(problem.hash)})" if problem.hash else ""
         warn(f"record {problem.row} of its page{whose} cannot be read: {plain(problem.message)}")
-    if len(problems) > _MOST_WARNINGS:
-        warn(f"{len(problems) - _MOST_WARNINGS} more records cannot be read")
+    if len(problems) > _MAX_WARNINGS:
+        warn(f"{len(problems) - _MAX_WARNINGS} more records cannot be read")
     return Exit.INCOMPLETE if problems else Exit.DONE
 
 
-_MOST_WARNINGS: Final = 20
+_MAX_WARNINGS: Final = 20
 
 
 def get_key(hash: Hash, connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
@@ -152,13 +155,13 @@ def get_key(hash: Hash, connection: Connection, *, form: RecordOption = RecordFo
     openrouter-keys get HASH --format json | jq .data.limit_remaining
     """
     with standard_output() as destination, connection.open() as session:
-        answer = session.run(session.client.api_keys.get(hash))
-        facts = key_facts(answer.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(answer))
+        response = session.run(session.client.api_keys.get(hash))
+        facts = key_facts(response.data, datetime.now(UTC))
+        show_record(destination, form, facts, to_dict(response))
 
 
 def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
-    """Show the key that is used: any key will do.
+    """Show the key in use. Any key will do, not only a management key.
 
     [bold]Examples[/]
 
@@ -166,9 +169,9 @@ def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -
     openrouter-keys whoami --key-file ./customer.key --format json
     """
     with standard_output() as destination, connection.open() as session:
-        answer = session.run(session.client.api_keys.get_current_key_metadata())
-        facts = current_facts(answer.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(answer))
+        response = session.run(session.client.api_keys.get_current_key_metadata())
+        facts = current_facts(response.data, datetime.now(UTC))
+        show_record(destination, form, facts, to_dict(response))
 
 
 def show_workspaces(
@@ -180,7 +183,7 @@ def show_workspaces(
     *,
     form: RecordOption = RecordFormat.TABLE,
 ) -> None:
-    """List the workspaces, or show one: other commands take their ids, slugs or names.
+    """List the workspaces, or show one. Other commands accept their ids, slugs or names.
 
     [bold]Examples[/]
 
@@ -208,7 +211,7 @@ def show_workspaces(
 def show_record(
     destination: Destination, form: RecordFormat, facts: dict[str, str], document: dict[str, Any]
 ) -> None:
-    """Write one record."""
+    """Write one record: the document as JSON, or the facts as a table."""
     if form is RecordFormat.JSON:
         destination.write(json_text(document))
         return
@@ -224,5 +227,5 @@ def _moment(option: str, text: str) -> datetime:
     except InvalidRequestError:
         pass
     raise CommandError(
-        f"{option} must be a time with a zone, such as 2026-08-01T00:00:00Z: {plain(text)}"
+        f"{option} must be a time with a time zone, such as 2026-08-01T00:00:00Z: {plain(text)}"
     )

@@ -1,4 +1,4 @@
-"""The commands that replace a key, and that go on with what was interrupted."""
+"""The commands rotate and recover."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from openrouter_async.report import json_text, minute, plain
 JournalOption = Annotated[
     Path | None,
     typer.Option(
-        help="Where unfinished work is remembered; else $XDG_STATE_HOME/openrouter_async/journal.",
+        help="Folder that records unfinished work; defaults to "
+        "$XDG_STATE_HOME/openrouter_async/journal.",
         metavar="PATH",
     ),
 ]
@@ -37,44 +38,50 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @attrs.frozen(kw_only=True)
 class RotateOptions:
-    """What to do with a rotation."""
+    """Options of rotate."""
 
     sink: Annotated[str | None, typer.Option(help=HELP, metavar="WHERE")] = None
     replace: Annotated[
         bool,
-        typer.Option("--replace", metavar="", help="Put it in place of what the sink has now."),
+        typer.Option("--replace", metavar="", help="Replace the present content of the sink."),
     ] = False
     finish: Annotated[
         bool,
         typer.Option(
-            "--finish", metavar="", help="Delete old keys that are disabled longer than the grace."
+            "--finish",
+            metavar="",
+            help="Delete old keys that have been disabled for longer than --grace.",
         ),
     ] = False
     grace: Annotated[
-        str, typer.Option(help="RotateOptions long, such as 90s, 30m, 24h or 7d.", metavar="TIME")
+        str, typer.Option(help="Grace period, such as 90s, 30m, 24h or 7d.", metavar="TIME")
     ] = "24h"
     roll_back: Annotated[
         bool,
-        typer.Option("--roll-back", metavar="", help="Enable the old key, delete the new one."),
+        typer.Option(
+            "--roll-back", metavar="", help="Enable the old key again and delete the new one."
+        ),
     ] = False
     verify_within: Annotated[
-        float, typer.Option(help="Until the new key must answer.", metavar="SECONDS", min=0)
+        float, typer.Option(help="Time for the new key to work.", metavar="SECONDS", min=0)
     ] = 30.0
     allow_unguarded: Annotated[
         bool,
         typer.Option(
-            "--allow-unguarded", metavar="", help="Rotate even if the new key lacks a guardrail."
+            "--allow-unguarded",
+            metavar="",
+            help="Rotate even if the new key will lack a guardrail.",
         ),
     ] = False
     journal_dir: JournalOption = None
 
     def check(self, hash: str | None) -> None:
-        """Refuse what does not go together; raises `CommandError`."""
-        ways = [self.sink is not None, self.finish, self.roll_back]
-        if sum(ways) != 1:
-            raise CommandError("give one of --sink, --finish and --roll-back")
+        """Check that the options and HASH fit together; raises `CommandError`."""
+        modes = [self.sink is not None, self.finish, self.roll_back]
+        if sum(modes) != 1:
+            raise CommandError("pass exactly one of --sink, --finish and --roll-back")
         if self.finish == (hash is not None):
-            raise CommandError("--finish takes no HASH; --sink and --roll-back do")
+            raise CommandError("--sink and --roll-back require HASH, and --finish takes none")
         if hash is not None:
             _checks.key_hash("HASH", hash)
 
@@ -87,12 +94,12 @@ def rotate(
         str | None, typer.Argument(help="The old key's hash.", metavar="[HASH]", show_default=False)
     ] = None,
 ) -> int:
-    """Replace a key: make a twin, store it, see that it works, disable the old one.
+    """Replace a key: create a copy, store it, check that it works, disable the old key.
 
-    The old key is deleted by --finish, a day later by default, and only if it was
-    not used since. A rotation that stopped goes on when it is called again.
-    The new key never has more than the old one: of a limit that never resets it
-    gets what is left, and a key with a guardrail is refused.
+    The old key is deleted later by --finish, after a day by default, and only if
+    it has not been used since. Run the command again to continue a rotation that
+    has stopped. The new key never has more than the old one: it gets the
+    remainder of a limit that never resets, and a key with a guardrail is refused.
 
     [bold]Examples[/bold]
 
@@ -126,61 +133,63 @@ def _rotate(session: Session, hash: str, sink: Sink, how: RotateOptions, deliver
             allow_unguarded=how.allow_unguarded,
         )
     )
-    delivery.tell_of(done.new)
+    delivery.report(done.new)
     if done.limit != done.old_limit:
-        tell(f"its limit is {done.limit} USD: what was left of {done.old_limit}")
+        tell(f"its limit is {done.limit} USD, the remainder of {done.old_limit} USD")
     for sentence in done.left_behind:
-        tell(f"not carried: {plain(sentence)}")
+        tell(f"not carried over: {plain(sentence)}")
     tell(f"{done.old_hash} is disabled; to delete it later: openrouter-keys rotate --finish")
     return Exit.DONE
 
 
 def _roll_back(session: Session, hash: str, how: RotateOptions) -> int:
     old = session.run(session.client.api_keys.roll_back(hash, journal_dir=how.journal_dir))
-    tell(f"{plain(old.name)!r} is enabled again, and its successor deleted")
+    tell(f"{plain(old.name)!r} is enabled again, and its successor is deleted")
     return Exit.DONE
 
 
 def _finish(session: Session, how: RotateOptions, grace: timedelta) -> int:
-    told = session.run(
+    rotations = session.run(
         session.client.api_keys.finish_rotations(grace=grace, journal_dir=how.journal_dir)
     )
-    for each in told:
+    for each in rotations:
         tell(f"{each.outcome} {each.old_hash}: {plain(each.reason)}")
-    if not told:
+    if not rotations:
         tell("no rotation is pending")
-    odd = {Outcome.KEPT, Outcome.FAILED} & {each.outcome for each in told}
-    return Exit.INCOMPLETE if odd else Exit.DONE
+    undone = {Outcome.KEPT, Outcome.FAILED} & {each.outcome for each in rotations}
+    return Exit.INCOMPLETE if undone else Exit.DONE
 
 
 def _span(text: str) -> timedelta:
-    """Read a time such as 24h; raises `CommandError`."""
+    """Parse a duration such as 24h; raises `CommandError`."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text.strip())
     if found is None:
-        raise CommandError(f"--grace must be a time such as 90s, 30m, 24h or 7d: {plain(text)}")
+        raise CommandError(f"--grace must be a duration such as 90s, 30m, 24h or 7d: {plain(text)}")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 @attrs.frozen(kw_only=True)
 class RecoverOptions:
-    """What to do about it."""
+    """Options of recover."""
 
     resume: Annotated[
         bool,
-        typer.Option("--resume", metavar="", help="Do what needs no decision."),
+        typer.Option("--resume", metavar="", help="Continue whatever needs no decision."),
     ] = False
     sink: Annotated[
-        str | None, typer.Option(help=f"With --resume, another sink. {HELP}", metavar="WHERE")
+        str | None,
+        typer.Option(help=f"With --resume: use another sink. {HELP}", metavar="WHERE"),
     ] = None
     dismiss: Annotated[
         list[str] | None,
         typer.Option(
-            help="Forget this one, with a plaintext that it may have; may be repeated.",
+            help="Discard this journal and any plaintext in it; may be repeated.",
             metavar="JOURNAL",
         ),
     ] = None
     within: Annotated[
-        float, typer.Option(help="RecoverOptions long to look for keys.", metavar="SECONDS", min=0)
+        float,
+        typer.Option(help="Time to keep looking for candidate keys.", metavar="SECONDS", min=0),
     ] = 0.0
     journal_dir: JournalOption = None
 
@@ -188,9 +197,9 @@ class RecoverOptions:
 def recover(
     how: RecoverOptions, connection: Connection, *, form: RecordOption = RecordFormat.TABLE
 ) -> int:
-    """List interrupted creates and rotations, and what can be done about them.
+    """List interrupted creates and rotations, with advice on each.
 
-    Nothing is changed without --resume or --dismiss. Exit code 4 says that
+    Changes nothing without --resume or --dismiss. Exit code 4 means that
     something needs a decision.
 
     [bold]Examples[/bold]
@@ -200,7 +209,7 @@ def recover(
     openrouter-keys recover --dismiss 20260801T100000-1a2b3c4d
     """
     if how.sink is not None and not how.resume:
-        raise CommandError("--sink goes with --resume")
+        raise CommandError("--sink requires --resume")
     with ExitStack() as stack:
         destination = stack.enter_context(standard_output())
         sink = sink_for(how.sink, Delivery(destination).print_key) if how.sink else None
@@ -214,19 +223,19 @@ def recover(
 
 
 def _dismissed(items: Sequence[Unfinished], names: Sequence[str]) -> list[Unfinished]:
-    """Forget those that are named; raises `CommandError` for a name that is none."""
+    """Dismiss the named journals and return the rest; raises `CommandError` for unknown names."""
     by_name = {_name_of(item): item for item in items}
     for name in names:
         if name not in by_name:
-            raise CommandError(f"--dismiss: there is no {plain(name)!r}")
+            raise CommandError(f"--dismiss: no journal {plain(name)!r}")
     for name in names:
         dismiss(by_name.pop(name))
-        tell(f"forgot {name}")
+        tell(f"dismissed {name}")
     return list(by_name.values())
 
 
 def _resumed(session: Session, item: Unfinished, sink: Sink | None) -> list[Unfinished]:
-    """Go on with one; one that fails does not stop the others."""
+    """Resume one item and return what is left of it; a failure does not stop the others."""
     try:
         still = session.run(session.client.api_keys.resume(item, sink=sink))
     except OpenRouterError as error:
@@ -258,7 +267,7 @@ def _lines(item: Unfinished) -> list[str]:
         lines.append(f"  new key: {plain(item.hash)}")
     if item.old_hash:
         lines.append(f"  old key: {plain(item.old_hash)}")
-    lines += [f"  not carried: {plain(sentence)}" for sentence in item.left_behind]
+    lines += [f"  not carried over: {plain(sentence)}" for sentence in item.left_behind]
     for key in item.candidates or ():
         lines.append(f"  candidate: {plain(key.hash)}, created {minute(key.created_at)}")
         lines.append(f"    openrouter-keys delete {plain(key.hash)}")

@@ -1,4 +1,4 @@
-"""What stands around every command: options that several share, and errors as exit codes."""
+"""Register and run commands: expand groups of shared options, turn errors into exit codes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ AnyCommand = TypeVar("AnyCommand", bound=Command)
 def command(
     app: typer.Typer, name: str | None = None, **settings: Any
 ) -> Callable[[AnyCommand], AnyCommand]:
-    """Register a function as a command; what it returns is the exit code, None for 0."""
+    """Register a function as a command; it returns the exit code, None for 0.
+
+    A parameter whose type is an attrs class becomes one option per field.
+    """
 
     def register(function: AnyCommand) -> AnyCommand:
         app.command(name, **settings)(_expanded(function))
@@ -49,13 +52,14 @@ def _expanded(function: Command) -> Callable[..., int]:
         )
     ]
 
-    def command(**given: Any) -> int:
-        made = {
-            name: group(**{field.name: given.pop(field.name) for field in attrs.fields(group)})
+    def command(**params: Any) -> int:
+        grouped = {
+            name: group(**{field.name: params.pop(field.name) for field in attrs.fields(group)})
             for name, group in groups.items()
         }
-        return run_guarded(function, given | made)
+        return run_guarded(function, params | grouped)
 
+    # typer builds the options from the signature and the annotations.
     command.__doc__ = function.__doc__
     command.__name__ = function.__name__
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # inspect reads it
@@ -76,27 +80,27 @@ def _parameters_of(group: type[attrs.AttrsInstance]) -> list[inspect.Parameter]:
     ]
 
 
-def run_guarded(function: Callable[..., int | None], given: Mapping[str, Any]) -> int:
-    """Run a command and give its exit code; nothing but a bug of Python itself passes."""
-    connection = next((value for value in given.values() if isinstance(value, Connection)), None)
+def run_guarded(function: Callable[..., int | None], params: Mapping[str, Any]) -> int:
+    """Run a command and return its exit code; every `Exception` becomes a message and a code."""
+    connection = next((value for value in params.values() if isinstance(value, Connection)), None)
     verbosity = connection.verbose if connection else 0
     set_up_logging(verbosity)
     try:
-        return function(**given) or Exit.DONE
+        return function(**params) or Exit.DONE
     except CommandError as error:
         complain(error)
         return error.code
     except OpenRouterError as error:
-        told = explain(error)
-        complain(told)
+        explained = explain(error)
+        complain(explained)
         tell_details(error, verbosity)
-        return told.code
+        return explained.code
     except OutputGoneError:
         return Exit.BROKEN_PIPE
     except KeyboardInterrupt as error:
         tell(f"interrupted{''.join(f': {plain(note)}' for note in _notes_on(error))}")
         return Exit.INTERRUPTED
-    except Exception as error:  # noqa: BLE001  # a bug is told like everything else
+    except Exception as error:  # noqa: BLE001  # a bug gets a one-line message and a code too
         kind = type(error).__name__
         complain(CommandError(f"this is a bug: {kind} (-vvv shows where)", Exit.BUG))
         tell_details(error, verbosity)
@@ -104,6 +108,7 @@ def run_guarded(function: Callable[..., int | None], given: Mapping[str, Any]) -
 
 
 def _notes_on(error: BaseException) -> list[str]:
-    """Return what the client noted on the cancellation that asyncio made an interruption of."""
+    """Return the notes that the client added to the cancellation or the interruption."""
+    # asyncio.Runner raises KeyboardInterrupt while it handles the CancelledError with the notes.
     causes = (error, error.__context__)
     return [note for cause in causes for note in getattr(cause, "__notes__", ())]

@@ -1,4 +1,4 @@
-"""The command that serves the sandbox until it is stopped."""
+"""The command sandbox."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from openrouter_async.report import count
 
 def sandbox(
     *,
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65_535)] = 8080,
-    keys: Annotated[int, typer.Option(help="How many keys it has.", min=0)] = 250,
-    seed: Annotated[int, typer.Option(help="Which keys it has: the same for a seed.")] = 0,
+    port: Annotated[int, typer.Option(help="0 picks a free port.", min=0, max=65_535)] = 8080,
+    keys: Annotated[int, typer.Option(help="Number of keys.", min=0)] = 250,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same keys.")] = 0,
     rate: Annotated[
         float | None,
-        typer.Option(help="Answer 429 beyond so many requests a second.", metavar="N"),
+        typer.Option(help="Respond with 429 above this many requests a second.", metavar="N"),
     ] = None,
 ) -> None:
     """Serve the API on this machine with made-up keys, until Ctrl-C.
 
-    It prints lines to paste into another terminal, so that every client there
-    talks to it. Its account is gone when it ends.
+    Prints lines to paste into another terminal, so that every client there uses
+    the sandbox. Its account is discarded when it ends.
 
     [bold]Examples[/bold]
 
@@ -46,7 +46,7 @@ def sandbox(
     with standard_output() as destination, box:
         destination.show(
             f"# sandbox with {count(len(box.keys), 'key')} in "
-            f"{count(len(box.workspaces), 'workspace')}; Ctrl-C ends it\n"
+            f"{count(len(box.workspaces), 'workspace')}; press Ctrl-C to stop\n"
             f"export OPENROUTER_BASE_URL={box.url}\n"
             f"export OPENROUTER_API_KEY={box.management_key}\n"
         )

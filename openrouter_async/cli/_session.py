@@ -1,4 +1,4 @@
-"""The options that say whom to talk to, and the connection that comes of them."""
+"""Connection options, and the session opened from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SANDBOX: Final = "Sandbox"
 
 @attrs.frozen(kw_only=True)
 class Connection:
-    """Which service and key to use, and how patiently."""
+    """Which service and key to use, with which timeouts and retries."""
 
     key_file: Annotated[
         Path | None,
@@ -46,25 +46,27 @@ class Connection:
     server_url: Annotated[
         str | None,
         typer.Option(
-            help="Base URL; else OPENROUTER_BASE_URL, else the service.",
+            help="Base URL; defaults to OPENROUTER_BASE_URL, then to the service.",
             metavar="URL",
             rich_help_panel=_CONNECTION,
         ),
     ] = None
     timeout: Annotated[
         float,
-        typer.Option(help="For one attempt.", metavar="SECONDS", rich_help_panel=_CONNECTION),
+        typer.Option(help="Limit for one attempt.", metavar="SECONDS", rich_help_panel=_CONNECTION),
     ] = 15.0
     total_timeout: Annotated[
         float,
         typer.Option(
-            help="For a call with its retries.", metavar="SECONDS", rich_help_panel=_CONNECTION
+            help="Limit for a call including its retries.",
+            metavar="SECONDS",
+            rich_help_panel=_CONNECTION,
         ),
     ] = 60.0
     no_retries: Annotated[
         bool,
         typer.Option(
-            "--no-retries", metavar="", help="Try once only.", rich_help_panel=_CONNECTION
+            "--no-retries", metavar="", help="Try only once.", rich_help_panel=_CONNECTION
         ),
     ] = False
     trust_env: Annotated[
@@ -72,7 +74,7 @@ class Connection:
         typer.Option(
             "--trust-env",
             metavar="",
-            help="Use the proxies of the environment.",
+            help="Use the proxies set in the environment.",
             rich_help_panel=_CONNECTION,
         ),
     ] = False
@@ -81,7 +83,7 @@ class Connection:
         typer.Option(
             "--allow-insecure-http",
             metavar="",
-            help="Send the key over plain http.",
+            help="Allow sending the key over plain HTTP.",
             rich_help_panel=_CONNECTION,
         ),
     ] = False
@@ -91,7 +93,7 @@ class Connection:
             "--verbose",
             "-v",
             count=True,
-            help="Log attempts; -vv: errors in detail; -vvv: everything.",
+            help="Log attempts; -vv: error details too; -vvv: everything.",
             metavar="",
             show_default=False,
             rich_help_panel=_CONNECTION,
@@ -108,18 +110,24 @@ class Connection:
     ] = False
     sandbox_keys: Annotated[
         int,
-        typer.Option(help="How many keys it has.", metavar="N", min=0, rich_help_panel=_SANDBOX),
+        typer.Option(
+            help="Number of keys in the sandbox.", metavar="N", min=0, rich_help_panel=_SANDBOX
+        ),
     ] = 250
     sandbox_seed: Annotated[
         int,
-        typer.Option(help="Which keys it has.", metavar="N", rich_help_panel=_SANDBOX),
+        typer.Option(
+            help="The same seed gives the same keys.", metavar="N", rich_help_panel=_SANDBOX
+        ),
     ] = 0
 
     @contextmanager
     def open(self, *, max_connections: int = 100) -> Generator[Session]:
-        """Return a session; raises `CommandError` or `ConfigurationError` before any request."""
+        """Open a session; raises `CommandError` or `ConfigurationError` before any request."""
         if self.sandbox and (self.key_file or self.key_stdin or self.server_url):
-            raise CommandError("--sandbox excludes --key-file, --key-stdin and --server-url")
+            raise CommandError(
+                "--sandbox cannot be used with --key-file, --key-stdin or --server-url"
+            )
         key = None if self.sandbox else find_key(self.key_file, from_stdin=self.key_stdin)
         with ExitStack() as stack:
             runner = stack.enter_context(asyncio.Runner())
@@ -137,11 +145,12 @@ class Connection:
                 allow_insecure_http=self.allow_insecure_http,
                 max_connections=max_connections,
             )
+            # The stack closes in reverse: the client, then the sandbox, then the loop of both.
             stack.callback(lambda: runner.run(client.close()))
             yield Session(client, runner)
 
     def _start_sandbox(self, runner: asyncio.Runner, stack: ExitStack) -> tuple[str, Secret]:
-        """Serve the sandbox in the same loop, for as long as the stack is open."""
+        """Serve the sandbox in the same loop until the stack is closed."""
         from openrouter_async.sandbox import Sandbox
 
         box = Sandbox(self.sandbox_keys, self.sandbox_seed)
@@ -152,15 +161,15 @@ class Connection:
 
 @attrs.frozen
 class Session:
-    """A client, and the loop in which its calls run one after another.
+    """A client, and the loop in which its calls run one at a time.
 
-    Ctrl-C during `run` cancels the call at its next wait and then raises `KeyboardInterrupt`; what
-    the coroutine does after its last wait is not interrupted.
+    Ctrl-C during `run` cancels the coroutine at its next await and then raises
+    `KeyboardInterrupt`; whatever it does after its last await is not interrupted.
     """
 
     client: AsyncOpenRouter
     _runner: asyncio.Runner
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run to the end."""
-        return self._runner.run(work)
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine and return its result."""
+        return self._runner.run(coroutine)

@@ -1,4 +1,4 @@
-"""The options that say how results are written, and the writers of many keys."""
+"""Output options, and the writers for lists of keys."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PANEL: Final = "Output"
 
 
 class Format(enum.StrEnum):
-    """How many keys are written."""
+    """Output formats for lists of keys."""
 
     TABLE = "table"
     JSON = "json"
@@ -44,7 +44,7 @@ class Format(enum.StrEnum):
 
 
 class RecordFormat(enum.StrEnum):
-    """How one document is written."""
+    """Output formats for one document."""
 
     TABLE = "table"
     JSON = "json"
@@ -57,14 +57,14 @@ RecordOption = Annotated[
 
 @contextmanager
 def opened(output: Path | None) -> Generator[Destination]:
-    """Open the file, or standard output for None."""
+    """Open the output file; standard output for None."""
     with file_output(output) if output else standard_output() as destination:
         yield destination
 
 
 @attrs.frozen(kw_only=True)
 class Sheet:
-    """How to write many keys, and where."""
+    """Where and how to write a list of keys."""
 
     format: Annotated[
         Format,
@@ -81,7 +81,7 @@ class Sheet:
         typer.Option(
             "--output",
             "-o",
-            help="Write to this file, replaced whole or not at all.",
+            help="Write to this file; it is replaced as a whole or not at all.",
             metavar="PATH",
             rich_help_panel=_PANEL,
         ),
@@ -89,7 +89,7 @@ class Sheet:
     columns: Annotated[
         str | None,
         typer.Option(
-            help="Columns of table and CSV, separated by commas; the names are those of the CSV.",
+            help="Columns of the table or CSV, separated by commas; named as in the CSV.",
             metavar="NAMES",
             rich_help_panel=_PANEL,
         ),
@@ -97,7 +97,7 @@ class Sheet:
     sort: Annotated[
         str | None,
         typer.Option(
-            help="Sort by a column: amounts and dates falling, text rising.",
+            help="Sort by a column: amounts and dates descending, text ascending.",
             metavar="NAME",
             rich_help_panel=_PANEL,
         ),
@@ -108,7 +108,7 @@ class Sheet:
         return _column(self.sort, "--sort") if self.sort else None
 
     def chosen(self, *, findings: bool = False) -> list[Column]:
-        """Return the columns asked for, else those that the format has; raises `CommandError`."""
+        """Return the requested columns, else the format's own; raises `CommandError`."""
         if self.columns:
             names = [name.strip() for name in self.columns.split(",") if name.strip()]
             return [whole(_column(name, "--columns")) for name in names]
@@ -120,10 +120,10 @@ class Sheet:
         ]
 
     def writer(self, destination: Destination) -> Writer:
-        """Make the format's writer; raises `CommandError` for unknown columns."""
+        """Build the format's writer; raises `CommandError` for unknown columns."""
         columns = self.chosen()
         if self.format is Format.HTML:
-            raise CommandError("--format html: only an audit has a page")
+            raise CommandError("--format html is only available for audit")
         if self.format is Format.NDJSON:
             return _NDJSONWriter(destination)
         if self.format is Format.CSV:
@@ -136,22 +136,22 @@ class Sheet:
 def _column(name: str, option: str) -> Column:
     column = BY_NAME.get(name.strip().casefold().replace("-", "_"))
     if column is None:
-        raise CommandError(f"{option}: no column {name!r}; there are: {', '.join(BY_NAME)}")
+        raise CommandError(f"{option}: no column {name!r}; choose from: {', '.join(BY_NAME)}")
     return column
 
 
 class Writer(ABC):
-    """Takes keys as they come."""
+    """A writer that is fed keys as they arrive."""
 
     def __init__(self, destination: Destination) -> None:
         self._to = destination
 
     @abstractmethod
     def add(self, rows: Sequence[KeyRow]) -> None:
-        """Take more keys."""
+        """Write the keys, or keep them until `finish`."""
 
-    def finish(self) -> None:  # noqa: B027  # those that stream have nothing left to do
-        """Write what was kept until the end."""
+    def finish(self) -> None:  # noqa: B027  # optional: streaming writers have written everything
+        """Write whatever was kept until the end."""
 
 
 class _NDJSONWriter(Writer):
@@ -175,7 +175,7 @@ class _CSVWriter(Writer):
             self.add([])
 
 
-class _Keeping(Writer):
+class _BufferingWriter(Writer):
     def __init__(self, destination: Destination) -> None:
         super().__init__(destination)
         self._rows: list[KeyRow] = []
@@ -184,12 +184,12 @@ class _Keeping(Writer):
         self._rows += rows
 
 
-class _JSONWriter(_Keeping):
+class _JSONWriter(_BufferingWriter):
     def finish(self) -> None:
         self._to.write(json_text({"data": [to_dict(row.key) for row in self._rows]}))
 
 
-class _TableWriter(_Keeping):
+class _TableWriter(_BufferingWriter):
     def __init__(self, destination: Destination, columns: Sequence[Column]) -> None:
         super().__init__(destination)
         self._columns = columns
@@ -205,19 +205,19 @@ class _TableWriter(_Keeping):
 
 
 class Sorted(Writer):
-    """Keeps all keys, and hands them on sorted."""
+    """A writer that keeps all keys and passes them on to another one, sorted."""
 
     def __init__(self, writer: Writer, column: Column) -> None:
-        super().__init__(writer._to)  # noqa: SLF001  # its own kind
+        super().__init__(writer._to)  # noqa: SLF001  # of the same class
         self._writer = writer
         self._column = column
         self._rows: list[KeyRow] = []
 
     def add(self, rows: Sequence[KeyRow]) -> None:
-        """Take more keys."""
+        """Keep the keys until `finish`."""
         self._rows += rows
 
     def finish(self) -> None:
-        """Hand all on."""
+        """Write all keys in order."""
         self._writer.add(sort_rows(self._rows, self._column))
         self._writer.finish()

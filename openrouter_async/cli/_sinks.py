@@ -1,4 +1,4 @@
-"""What `--sink` means, and a last resort for a key that could not be shown."""
+"""Parse `--sink`, and save a key that could not be shown."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from openrouter_async.secret import Secret
 
 KINDS: Final = "file:PATH, dotenv:PATH:NAME or stdout"
 HELP: Final = (
-    "Where the key goes: file:PATH (only you can read it), dotenv:PATH:NAME or stdout. Killed at "
-    "any moment, nothing is lost: see recover."
+    "Where to store the key: file:PATH (readable only by you), dotenv:PATH:NAME or stdout. "
+    "Nothing is lost even if the process is killed: see recover."
 )
 
 
 def sink_for(
     spec: str, print_key: Callable[[ProvisionedKey], object], *, replace: bool = False
 ) -> Sink:
-    """Make the sink that `--sink` names; raises `CommandError`."""
+    """Build the sink that `--sink` names; raises `CommandError`."""
     kind, _, place = spec.partition(":")
     try:
         if spec == "stdout":
-            return _Printed(print_key)
+            return _StdoutSink(print_key)
         if kind == "file":
             return FileSink(place, replace=replace)
         if kind == "dotenv":
@@ -41,8 +41,8 @@ def sink_for(
     raise problem
 
 
-class _Printed(CallableSink):
-    """Standard output; a journal remembers it as that."""
+class _StdoutSink(CallableSink):
+    """A sink that prints the key; a journal records it as standard output."""
 
     def __init__(self, print_key: Callable[[ProvisionedKey], object]) -> None:
         super().__init__(print_key)
@@ -54,7 +54,10 @@ class _Printed(CallableSink):
 
 
 def rescue(secret: Secret, hash: str) -> str | None:
-    """Save a secret that could not be delivered into a new file at 0600; None if nothing helps."""
+    """Save an undelivered secret to a new file with mode 0600; returns its path, None on failure.
+
+    Tries the working directory, the home directory and the temporary directory in turn.
+    """
     for directory in (Path.cwd, Path.home, lambda: Path(tempfile.gettempdir())):
         try:
             path = directory() / f"openrouter-key-{hash[:12] or 'new'}"

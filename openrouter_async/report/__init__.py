@@ -1,6 +1,6 @@
 """Keys and audits as tables, CSV, JSON, NDJSON and HTML.
 
-Only the tables need rich (extra `cli`), and only `html` needs Jinja2 (extra `report`).
+Only the tables need rich (extra `cli`); only `html` needs Jinja2 (extra `report`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""An audit as tables and sheets: totals, groups, keys, findings. Pure."""
+"""The rows of an audit for tables, CSV, NDJSON and HTML: totals, groups, keys, findings. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORDS: Final = re.compile(r"[-_./:\s]+")
 
 
 def _pattern(row: KeyRow) -> str:
-    """Return what comes before the first separator of a name: `acme` of `acme-prod-2`."""
+    """Return the part of a name before its first separator: `acme…` for `acme-prod-2`."""
     first = _WORDS.split(row.key.name.strip(), maxsplit=1)[0]
     return plain(first) + ("…" if len(first) < len(row.key.name.strip()) else "")
 
@@ -30,21 +30,21 @@ GROUPINGS: Final[Mapping[str, Callable[[KeyRow], str]]] = {
     "name": _pattern,
     "external-user": lambda row: plain(row.key.external_user or "none"),
 }
-"""What keys can be grouped by."""
+"""The group of a key, by the ways of grouping."""
 
 
 @attrs.frozen(kw_only=True)
 class Group:
-    """Some keys of an audit."""
+    """The keys of an audit that share a workspace, creator, name or external user."""
 
     name: str
     totals: Totals
     severities: Mapping[Severity, int]
-    """How many findings its keys have."""
+    """The number of its keys' findings by severity."""
 
 
 def audit_rows(report: AuditReport) -> list[KeyRow]:
-    """Return a row for each key, with what was found."""
+    """Return a row for each key, with its findings."""
     findings = report.by_key()
     return [
         KeyRow(
@@ -59,7 +59,8 @@ def audit_rows(report: AuditReport) -> list[KeyRow]:
 
 
 def grouped(report: AuditReport, rows: Sequence[KeyRow], by: str) -> list[Group]:
-    """Sum the keys up by one of `GROUPINGS`; where most is wrong comes first, then most spent."""
+    """Group keys by one of `GROUPINGS`: the worst findings first, then the most spent."""
+    # Names are resolved once per key: grouping, totals and findings all need them.
     group_of = {row.key.hash: GROUPINGS[by](row) for row in rows}
     totals = Totals.grouped((row.key for row in rows), lambda key: group_of[key.hash], report.now)
     found: dict[str, Counter[Severity]] = {name: Counter() for name in totals}
@@ -76,7 +77,7 @@ def _urgency(group: Group) -> tuple[float, ...]:
 
 
 def by_urgency(rows: Sequence[KeyRow]) -> list[KeyRow]:
-    """Sort: the gravest finding first, then most spent this month."""
+    """Sort rows: the most severe finding first, then the most spent this month."""
     return sorted(
         rows,
         key=lambda row: (row.severity.rank if row.severity else -1, row.key.usage_monthly),
@@ -87,7 +88,7 @@ def by_urgency(rows: Sequence[KeyRow]) -> list[KeyRow]:
 def by_rule(
     report: AuditReport, severity: Severity, rows: Sequence[KeyRow]
 ) -> dict[str, list[Finding]]:
-    """Return the findings of one severity by rule, keys in the order of the rows."""
+    """Return the findings of one severity by rule, in the order of the rows."""
     place = {row.key.hash: number for number, row in enumerate(rows)}
     found: dict[str, list[Finding]] = {}
     for finding in report.findings:
@@ -99,16 +100,16 @@ def by_rule(
 
 
 def headline(report: AuditReport) -> str:
-    """Say in a line what was audited, and whether that was all."""
-    spaces = f" in {count(len(report.workspaces), 'workspace')}" if report.workspaces else ""
+    """Return one line on what was audited and whether the audit is complete."""
+    where = f" in {count(len(report.workspaces), 'workspace')}" if report.workspaces else ""
     state = "complete" if report.complete else "INCOMPLETE"
     if report.partial:
         state = "PARTIAL, stopped before the end"
-    return f"{count(report.totals.keys, 'key')}{spaces}: {state}"
+    return f"{count(report.totals.keys, 'key')}{where}: {state}"
 
 
 def total_facts(report: AuditReport) -> dict[str, str]:
-    """Tell the totals."""
+    """Return the totals as name and text."""
     totals = report.totals
     who = f", with {plain(report.by)}" if report.by else ""
     return {
@@ -116,7 +117,7 @@ def total_facts(report: AuditReport) -> dict[str, str]:
         f"{count(report.requests, 'request')}{who}",
         "keys": f"{totals.active:,d} active, {totals.disabled:,d} disabled, "
         f"{totals.expired:,d} expired, {totals.exhausted:,d} exhausted",
-        "limits": f"{usd(totals.limit)} in all, {usd(totals.limit_remaining)} left; "
+        "limits": f"{usd(totals.limit)} in total, {usd(totals.limit_remaining)} left; "
         f"{count(totals.unlimited, 'key')} without a limit",
         "usage": f"{usd(totals.usage_daily)} today, {usd(totals.usage_weekly)} this week, "
         f"{usd(totals.usage_monthly)} this month, {usd(totals.usage)} ever",
@@ -128,14 +129,14 @@ def total_facts(report: AuditReport) -> dict[str, str]:
 
 
 def explained(rule: str) -> str:
-    """Describe what a rule looks for; nothing for a rule of the user's own."""
+    """Return the first line of a rule's docstring; empty for a rule of the user's own."""
     notices = {notice.id: notice.doc for notice in NOTICES}
     doc = RULES[rule].__doc__ if rule in RULES else notices.get(rule)
     return (doc or "").partition("\n")[0]
 
 
 def tally(severities: Mapping[Severity, int]) -> str:
-    """Count findings in words."""
+    """Return the number of findings by severity in words."""
     critical, warnings, infos = (severities.get(each, 0) for each in reversed(Severity))
     return f"{critical:,d} critical, {count(warnings, 'warning')}, {infos:,d} info"
 
@@ -143,7 +144,10 @@ def tally(severities: Mapping[Severity, int]) -> str:
 def audit_line(
     key: APIKey, findings: Iterable[Finding], workspaces: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Give a key with its findings for NDJSON, the gravest first; `workspaces` are names by id."""
+    """Return a key and its findings for NDJSON, the most severe first.
+
+    `workspaces` maps ids to names.
+    """
     found = [
         {"rule": each.rule, "severity": each.severity.value, "sentence": each.sentence}
         for each in sorted(findings, key=lambda each: -each.severity.rank)
@@ -153,12 +157,12 @@ def audit_line(
 
 
 def audit_end(report: AuditReport) -> Iterator[dict[str, Any]]:
-    """Return the last lines of NDJSON: findings that are about no key of theirs, and the sums."""
+    """Yield the last lines of NDJSON: findings that belong to no listed key, then the totals."""
     keyed = {key.hash for key in report.keys}
     for finding in report.findings:
         if finding.hash not in keyed:
             yield {"type": "finding", **to_dict(finding)}
     document = report.to_dict()
-    for told in ("keys", "findings"):
-        del document[told]
+    for written in ("keys", "findings"):
+        del document[written]
     yield {"type": "audit", **document}

@@ -1,4 +1,4 @@
-"""An audit on a terminal: what it is about, the sums, the keys, and what is wrong with them."""
+"""An audit laid out for a terminal: headline, totals, groups, keys and findings."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from openrouter_async.report._columns import Column, KeyRow
 from openrouter_async.report._format import NOTHING, count, plain, usd
 from openrouter_async.report._tables import STYLES, Grid, Heading, Part, details, key_grid
 
-_MOST_GROUPS: Final = 12
-_MOST_OF_A_RULE: Final = 5
+_MAX_GROUPS: Final = 12
+_MAX_PER_RULE: Final = 5
 _NAME: Final = 26
 _SENTENCE: Final = 62
-"""Columns that a key's name and a finding's sentence get before workspace and hash get any."""
+"""Widths that a key's name and a finding's sentence get before workspace and hash get any."""
 _ROOM_FOR_HASHES: Final = 160
-"""Columns from which on findings show whole hashes."""
+"""Width of the terminal from which findings show whole hashes."""
 
 
 def audit_parts(
@@ -40,7 +40,7 @@ def audit_parts(
     top: int | None,
     width: int,
 ) -> Iterator[Part]:
-    """Lay the report out; `top` is how many keys to show, None for everything."""
+    """Yield the parts of the report; `top` is the number of keys to show, None for everything."""
     style = "bold" if report.complete else "bold yellow"
     yield Text(headline(report), style=style)
     yield details(total_facts(report))
@@ -60,7 +60,7 @@ def audit_parts(
 
 
 def _groups(groups: Sequence[Group], by: str, *, everything: bool) -> Iterator[Part]:
-    shown = groups if everything else groups[:_MOST_GROUPS]
+    shown = groups if everything else groups[:_MAX_GROUPS]
     headings = [
         Heading(title=by.replace("-", " "), narrowest=16),
         Heading(title="keys", right=True, rank=2),
@@ -114,7 +114,7 @@ def _findings(
         yield _tally_grid(found)
         return
     for rule, findings in found.items():
-        shown = findings if everything else findings[:_MOST_OF_A_RULE]
+        shown = findings if everything else findings[:_MAX_PER_RULE]
         heading = Text.assemble((plain(rule), "bold"), f" {len(findings):,d}  ")
         heading.append(explained(rule), style="dim")
         heading.truncate(width, overflow="ellipsis")

@@ -1,7 +1,7 @@
-"""What can be said of a key in one cell: the columns of tables and of CSV. Pure.
+"""The columns of key tables and of CSV. Pure.
 
-Names are stable: they are CSV headings, and what `--columns` and `--sort` take. A key's own fields
-keep the service's names.
+Column names are stable: they are the CSV headings and the values of `--columns` and `--sort`. A
+key's own fields keep the service's names.
 """
 
 from __future__ import annotations
@@ -21,45 +21,47 @@ from openrouter_async.report._format import NOTHING, ago, day, percent, plain, u
 
 @attrs.frozen(kw_only=True)
 class KeyRow:
-    """A key, and what is known of it beside its record."""
+    """A key, and what is known about it beyond its record."""
 
     key: APIKey
     now: datetime
     workspace: str | None = None
-    """Its workspace's name, where that was asked for."""
+    """The name of its workspace; None if unknown."""
     severity: Severity | None = None
-    """The worst of its findings; None: it has none, or none were looked for."""
+    """The severity of its worst finding; None without findings or without an audit."""
     findings: Sequence[str] = ()
-    """The identifiers of the rules that it breaks."""
+    """The ids of the rules that it breaks."""
 
     @property
     def state(self) -> str:
-        """Whether it works, or each of the reasons why not."""
+        """`active`, or each of the reasons why it does not work."""
         return state_of(self.key, self.now)
 
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """One column."""
+    """A column of a table or CSV."""
 
     name: str
     value: Callable[[KeyRow], Any]
-    """What programs get: text, a number, a bool, an instant or None."""
+    """The value for programs: text, a number, a bool, a datetime or None."""
     heading: str = ""
+    """The heading in tables; empty: the name with spaces."""
     show: Callable[[KeyRow], str] | None = None
-    """What people see; None: the value as text."""
+    """The text for people; None: the value as text."""
     right: bool = False
+    """Whether it is right-aligned."""
     rank: int = 0
-    """The smaller, the sooner a table has room for it; 0: only where it is asked for."""
+    """Order in which columns claim room in a table, 1 first; 0: shown only on request."""
     narrowest: int | None = None
-    """The width down to which it may be cut; None: it is shown whole or not at all."""
+    """The width down to which it may be truncated; None: shown whole or not at all."""
     falling: bool = False
-    """Whether people want the greatest first."""
+    """Whether it sorts in descending order."""
     order: Callable[[KeyRow], Any] | None = None
-    """What it is sorted by; None: the value."""
+    """The sort key; None: the value."""
 
     def text(self, row: KeyRow) -> str:
-        """Return what people see."""
+        """Return the cell's text for people."""
         if self.show is not None:
             return self.show(row)
         value = self.value(row)
@@ -69,7 +71,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        """Return what stands above it in a table."""
+        """Return the heading in tables."""
         return self.heading or self.name.replace("_", " ")
 
 
@@ -102,7 +104,7 @@ def _limit(row: KeyRow) -> str:
 
 
 def _used(row: KeyRow) -> float | None:
-    """Return the share of the limit that is spent, 1 for all of it."""
+    """Return the fraction of the limit that is spent, 1 for all of it; None without a limit."""
     return _money.share(row.key.spent_in_window, row.key.limit)
 
 
@@ -178,29 +180,29 @@ KEY_COLUMNS: Final[tuple[Column, ...]] = (
         name="hash", value=lambda row: row.key.hash, show=_hash, rank=7
     ),
 )  # fmt: skip
-"""In the order in which CSV and tables have them."""
+"""All columns, in the order of CSV and tables."""
 
 BY_NAME: Final[Mapping[str, Column]] = {column.name: column for column in KEY_COLUMNS}
 OF_FINDINGS: Final = ("severity", "findings")
-"""Columns that only an audit can fill."""
+"""Names of the columns that only an audit fills."""
 
 
 def whole(column: Column) -> Column:
-    """Return the column as it is when it was asked for by name: nothing of it is cut."""
+    """Return a column for use when it was requested by name: never truncated or left out."""
     show = plain_hash if column.name == "hash" else column.show
     return attrs.evolve(column, narrowest=None, rank=0, show=show)
 
 
 def plain_hash(row: KeyRow) -> str:
-    """Show the whole hash, as other commands take it."""
+    """Return the whole hash, as other commands accept it."""
     return plain(row.key.hash)
 
 
 def sort_rows(rows: Iterable[KeyRow], column: Column) -> list[KeyRow]:
-    """Sort as people want it: amounts and instants falling, text rising, nothing last."""
+    """Sort by a column: amounts and times descending, text ascending, None last."""
     order = column.order or column.value
     known: list[tuple[Any, KeyRow]] = []
-    unknown: list[KeyRow] = []
+    unknown: list[KeyRow] = []  # apart, since None compares with nothing and comes last either way
     for row in rows:
         value = order(row)
         if value is None:

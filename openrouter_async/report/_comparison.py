@@ -1,4 +1,4 @@
-"""What changed between two audits, on a terminal."""
+"""The changes between two audits, laid out for a terminal."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from openrouter_async.report._format import NOTHING, count, day, minute, plain, 
 from openrouter_async.report._tables import Grid, Heading, Part, details
 
 _HASH: Final = 12
-"""Digits of a hash; a name alone need not be unique."""
+"""Digits of a hash, shown because names need not be unique."""
 
 
 def comparison_parts(changed: Comparison, *, top: int | None) -> Iterator[Part]:
-    """Lay the comparison out; `top` is how many rows each table shows, None for all."""
+    """Yield the parts of the comparison; `top` is the number of rows per table, None for all."""
     yield Text(f"{minute(changed.old)} → {minute(changed.new)}", style="bold")
     if not changed.complete:
-        yield Text("one of the two audits is incomplete: keys may be missing", style="bold yellow")
+        yield Text("one of the audits is incomplete: keys may be missing", style="bold yellow")
     yield details(
         {
-            "spent": f"{usd(changed.usage)} between the two, and {usd(changed.byok_usage)} BYOK",
+            "spent": f"{usd(changed.usage)} between the two, plus {usd(changed.byok_usage)} BYOK",
             "keys": ", ".join(
                 f"{len(keys):,d} {word}"
                 for word, keys in (
@@ -53,7 +53,7 @@ def comparison_parts(changed: Comparison, *, top: int | None) -> Iterator[Part]:
     yield from _table("spent", _SPENT, spent, top)
     for title, findings in (
         ("new findings", changed.findings_new),
-        ("findings that are gone", changed.findings_gone),
+        ("findings no longer present", changed.findings_gone),
     ):
         yield from _table(title, _FINDINGS, [_finding_cells(each) for each in findings], top)
     if changed.is_empty:

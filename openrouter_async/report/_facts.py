@@ -1,4 +1,4 @@
-"""One record as lines of name and value, for people. Pure."""
+"""One record as names and texts for people. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openrouter_async.report._format import NOTHING, ago, minute, percent, plain
 
 
 def key_facts(key: APIKey, now: datetime) -> dict[str, str]:
-    """Tell a key."""
+    """Return the details of a key."""
     facts = {
         "name": plain(key.name),
         "hash": plain(key.hash),
@@ -36,7 +36,7 @@ def key_facts(key: APIKey, now: datetime) -> dict[str, str]:
 
 
 def current_facts(key: GetCurrentKeyData, now: datetime) -> dict[str, str]:
-    """Tell the key that asks."""
+    """Return the details of the key in use."""
     manages = key.is_management_key or key.is_provisioning_key
     facts = {
         "label": plain(key.label),
@@ -64,7 +64,7 @@ def current_facts(key: GetCurrentKeyData, now: datetime) -> dict[str, str]:
 
 
 def workspace_facts(workspace: Workspace, now: datetime) -> dict[str, str]:
-    """Describe a workspace."""
+    """Return the details of a workspace."""
     counts = {None: NOTHING, True: "counts toward budgets", False: "does not count toward budgets"}
     return {
         "name": plain(workspace.name),
@@ -110,11 +110,11 @@ def _budget(budget: Budget, now: datetime, *, binds: bool) -> str:
     resets = f", resets {ago(budget.resets_at, now)}" if budget.resets_at else ""
     scope = plain(budget.scope or "budget").replace("_", " ")
     amounts = f"{usd(budget.spend_usd)} of {usd(budget.limit_usd)}{window} spent"
-    return f"{scope}: {amounts}{resets}" + ("; this one binds" if binds else "")
+    return f"{scope}: {amounts}{resets}" + ("; the effective budget" if binds else "")
 
 
 def created_line(key: APIKey) -> str:
-    """Tell a new key in one line."""
+    """Return one line about a new key."""
     limit = usd(key.limit) if key.limit is not None else "no limit"
     reset = f" {plain(key.limit_reset)}" if key.limit_reset else ""
     expiry = f", expires {minute(key.expires_at)}" if key.expires_at else ", does not expire"

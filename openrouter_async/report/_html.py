@@ -1,12 +1,12 @@
-"""An audit as one HTML file that can be mailed: no request, no library, no secret in it.
+"""An audit as one HTML file that can be mailed: no requests, no libraries, no secrets.
 
-The charts are bars drawn here, as tables whose cells hold an inline SVG of two or three
-rectangles. Plot libraries were weighed: those that draw in the browser bring a megabyte of script
-and need `eval`, which the page's Content-Security-Policy forbids; those that draw in Python give
-pictures whose text neither wraps on a telephone nor follows the reader's colours, and that a
-screen reader cannot read. Ranked amounts and counts need no more than bars. Jinja2 (extra
-`report`) escapes and fills the template; style and script are files beside it, and the policy
-allows exactly these two by their SHA-256.
+The charts are bars drawn here: tables whose cells hold an inline SVG of two or three rectangles.
+Plot libraries were considered. Those that draw in the browser need a megabyte of script and `eval`,
+which the page's Content-Security-Policy forbids; those that draw in Python produce pictures whose
+text neither wraps on a phone nor follows the reader's colours, and that a screen reader cannot
+read. Ranked amounts and counts need only bars. Jinja2 (extra `report`) fills and escapes the
+template; style and script are files beside it, and the policy allows exactly these two by their
+SHA-256.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ from openrouter_async.report._html_facets import Facets, facets_of, label_of, sh
 if TYPE_CHECKING:
     from jinja2 import Template
 
-_MOST_GROUPS: Final = 50
+_MAX_GROUPS: Final = 50
 
 
 def html(
     report: AuditReport, *, title: str = "API key audit", rows: Sequence[KeyRow] | None = None
 ) -> str:
-    """Return the report as a page; needs the extra `report`.
+    """Return the report as an HTML page; needs the extra `report`.
 
     Args:
-        report: What `client.audit()` gives.
+        report: The result of `client.audit()`.
         title: The page's heading.
-        rows: The keys in the order in which the page lists them. None: the gravest first.
+        rows: The keys in the page's order. None: the most severe findings first.
 
     Raises:
         ConfigurationError: Jinja2 is not installed.
@@ -77,13 +77,13 @@ def html(
         spending={window: spending(report, facets, window) for window in WINDOWS},
         has_byok=report.totals.byok_usage > 0,
         charts=_key_charts(rows, facets),
-        groups=grouped(report, rows, "workspace")[:_MOST_GROUPS],
+        groups=grouped(report, rows, "workspace")[:_MAX_GROUPS],
         severities=list(reversed(Severity)),
     )
 
 
 def require_html() -> None:
-    """Raise `ConfigurationError` if a page cannot be made."""
+    """Raise `ConfigurationError` if Jinja2 is not installed."""
     _template()
 
 
@@ -114,7 +114,7 @@ def _markup(text: str) -> Any:
 
 
 def _policy(style: str, script: str) -> str:
-    """Forbid everything but the page's own style and script."""
+    """Return the Content-Security-Policy: only the page's own style and script."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -131,12 +131,12 @@ def _digest(text: str) -> str:
 
 
 def _round_usd(amount: float) -> str:
-    """Leave out the cents of what is much."""
+    """Format an amount, without cents from $10,000 on."""
     return usd(amount) if abs(amount) < 10_000 else usd(round(amount)).removesuffix(".00")
 
 
 def _remarks(report: AuditReport) -> list[str]:
-    """Describe what the reader has to know before the figures."""
+    """Return the warnings that the reader needs before the figures."""
     remarks = []
     if report.partial:
         remarks.append("The audit was stopped before its end: keys are missing.")
@@ -148,12 +148,12 @@ def _remarks(report: AuditReport) -> list[str]:
     if report.skipped:
         remarks.append(f"Rules that could not run: {', '.join(report.skipped)}.")
     if report.totals.keys > len(report.keys):
-        remarks.append("The keys were not kept: there are only sums.")
+        remarks.append("The keys were not kept: only totals are available.")
     return [shown(remark) for remark in remarks]
 
 
 def _rules(report: AuditReport, rows: Sequence[KeyRow]) -> list[tuple[Severity, str, int, str]]:
-    """Return severity, rule, number and meaning, the gravest first."""
+    """Return severity, rule, number of findings and meaning, the most severe first."""
     return [
         (severity, shown(rule), len(findings), _meaning(rule, findings))
         for severity in reversed(Severity)

@@ -1,4 +1,4 @@
-"""The page's charts as plain values: bars with a label, lengths in percent, and a text. Pure."""
+"""The page's charts as plain values: bars with a label, lengths in percent and a text. Pure."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from openrouter_async.report._html_facets import Facet, Facets, shown
 WINDOWS: Final[Mapping[str, str]] = {
     "daily": "today", "weekly": "this week", "monthly": "this month", "ever": "ever",
 }  # fmt: skip
-"""What spending can be looked at over."""
-_MOST_BARS: Final = 8
-_LEAST_LENGTH: Final = 0.6
-"""Percent; what is not nothing can be seen."""
+"""The periods of spending, and their headings."""
+_MAX_BARS: Final = 8
+_MIN_LENGTH: Final = 0.6
+"""Percent; keeps the smallest amounts visible."""
 
 
 @attrs.frozen(kw_only=True)
 class Bar:
-    """One line of a chart."""
+    """One bar of a chart."""
 
     label: str
     text: str
     parts: Sequence[tuple[str, float, float]]
-    """Kind, start and length in percent of the longest, one behind the other."""
+    """Kind, start and length of its parts from left to right, in percent of the longest bar."""
     choice: tuple[str, int | str] | None = None
-    """The facet and its answer that the page filters keys by when the bar is chosen."""
+    """The facet and the choice to filter keys by when the bar is clicked."""
 
 
 @attrs.frozen(kw_only=True)
 class Chart:
-    """Bars that are compared with each other."""
+    """A chart of comparable bars."""
 
     title: str
     head: str
-    """What the labels are."""
+    """The heading of the labels."""
     unit: str
-    """What the texts are."""
+    """The heading of the texts."""
     bars: Sequence[Bar]
     rest: str = ""
-    """What is not shown."""
+    """A summary of the bars that are not shown."""
 
 
 @attrs.frozen
@@ -67,11 +67,11 @@ def _amounts(of: APIKey | Totals, window: str) -> tuple[float, float]:
 
 
 def spending(report: AuditReport, facets: Facets, window: str) -> list[Chart]:
-    """Chart who and what spent most in one of `WINDOWS`, credits and provider keys together."""
+    """Build charts of the top spenders in one of `WINDOWS`, credits and BYOK usage together."""
     by_key = [
         _Spent(_name(key), *_amounts(key, window), choice=("key", key.hash))
         for key in sorted(report.keys, key=lambda key: -_money.total(_amounts(key, window)))[
-            :_MOST_BARS
+            :_MAX_BARS
         ]
     ]
     return [
@@ -88,7 +88,7 @@ def _name(key: APIKey) -> str:
 
 
 def _grouped(facet: Facet, groups: Iterable[Totals], window: str) -> list[_Spent]:
-    # Choices begin with the groups of the report, in their order.
+    # The facet's choices begin with the report's groups, in the same order.
     return [
         _Spent(facet.choices[place], *_amounts(totals, window), choice=(facet.name, place))
         for place, totals in enumerate(groups)
@@ -98,9 +98,12 @@ def _grouped(facet: Facet, groups: Iterable[Totals], window: str) -> list[_Spent
 def _spent_by(
     noun: str, spent: Sequence[_Spent], *, total: float | None = None, of: int | None = None
 ) -> Chart:
-    """Chart the greatest; `total` and `of` are for a list that holds only those."""
+    """Build the chart of the top spenders.
+
+    If `spent` holds only those, `total` and `of` are the sum and the number of all.
+    """
     falling = sorted((each for each in spent if each.both > 0), key=lambda each: -each.both)
-    top = falling[:_MOST_BARS]
+    top = falling[:_MAX_BARS]
     whole = _money.total(each.both for each in spent) if total is None else total
     others = (len(falling) if of is None else of) - len(top)
     rest = _money.difference(whole, _money.total(each.both for each in top))
@@ -127,14 +130,14 @@ def _lengths(amounts: Mapping[str, float], longest: float) -> list[tuple[str, fl
     start = 0.0
     for kind, amount in amounts.items():
         if amount > 0:
-            length = round(max(_LEAST_LENGTH, 100 * (amount / longest)), 2)
+            length = round(max(_MIN_LENGTH, 100 * (amount / longest)), 2)
             parts.append((kind, round(min(start, 100 - length), 2), length))
             start += length
     return parts
 
 
 def distribution(title: str, facet: Facet, rows: Sequence[KeyRow]) -> Chart:
-    """Chart how many keys give each answer."""
+    """Build the chart of the number of keys per choice of a facet."""
     counts = facet.counts(rows)
     longest = max(counts, default=0)
     return Chart(
@@ -157,11 +160,11 @@ _KINDS: Final = {
     "90 to 100 %": "warning", "exhausted": "warning", "overspent": "critical", "no limit": "other",
     "not recorded": "other", "never": "other",
 }  # fmt: skip
-"""Answers that are not like their neighbours."""
+"""Choices whose bars have a colour of their own."""
 
 
 def fullest(rows: Sequence[KeyRow]) -> Chart:
-    """Chart the fullest limits of keys that are neither disabled nor expired."""
+    """Build the chart of the fullest limits among keys that are neither disabled nor expired."""
     limited = [
         (row.key, share)
         for row in rows
@@ -180,7 +183,7 @@ def fullest(rows: Sequence[KeyRow]) -> Chart:
                 parts=_lengths({_filled(share): min(share, 1.0)}, 1.0),
                 choice=("key", key.hash),
             )
-            for key, share in limited[:_MOST_BARS]
+            for key, share in limited[:_MAX_BARS]
         ],
     )
 

@@ -1,6 +1,6 @@
-"""What the page's script works on: every key and finding, as compact JSON that HTML can hold. Pure.
+"""The data of the page's script: every key and finding, as compact JSON safe inside HTML. Pure.
 
-Words that come again and again stand once in a list; rows hold their places in it.
+Repeated words are stored once in a list; rows hold their indices.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ STATES: Final = ("active", "disabled", "expired", "exhausted")
 
 
 class _Words:
-    """A list of words, each once."""
+    """A list of distinct words."""
 
     def __init__(self) -> None:
         self._places: dict[str, int] = {}
 
     def place(self, word: str) -> int:
+        """Return the index of a word, adding it if it is new."""
         return self._places.setdefault(word, len(self._places))
 
     def all(self) -> list[str]:
@@ -36,7 +37,7 @@ class _Words:
 
 
 def script_json(document: Any) -> str:
-    """Write JSON that may stand in a script element: nothing in it can end that or begin another.
+    """Return JSON for a script element: nothing in it can end the element or start another.
 
     https://html.spec.whatwg.org/multipage/scripting.html#restrictions-for-contents-of-script-elements
     """
@@ -48,7 +49,7 @@ _ESCAPES: Final = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2
 
 
 def page_data(report: AuditReport, rows: Sequence[KeyRow], facets: Facets) -> dict[str, Any]:
-    """Return what the script works on; keys are in the order of the rows."""
+    """Return the script's data; keys are in the order of the rows."""
     words, rules, sentences = _Words(), _Words(), _Words()
     places = {row.key.hash: place for place, row in enumerate(rows)}
     keys = [list(_key(row, facets, words)) for row in rows]
@@ -69,7 +70,7 @@ def page_data(report: AuditReport, rows: Sequence[KeyRow], facets: Facets) -> di
 
 
 def _key(row: KeyRow, facets: Facets, words: _Words) -> Iterator[Any]:
-    """Return name, hash, label; the facets; states as bits; the limit; amounts; times; the rest."""
+    """Yield name, hash, label; facets; states as bits; limit; amounts; times; the rest."""
     key = row.key
     yield from (shown(key.name), shown(key.hash), label_of(key.label))
     yield from (facet.of(row) for facet in facets)
@@ -86,21 +87,27 @@ def _key(row: KeyRow, facets: Facets, words: _Words) -> Iterator[Any]:
 def _finding(
     finding: Finding, places: dict[str, int], rules: _Words, sentences: _Words
 ) -> list[Any]:
-    """Return rule, severity, the key's place, sentence; for no key of the list what is known."""
+    """Return rule, severity, index of the key (-1: none of the list) and sentence.
+
+    A finding about no listed key is followed by its name, hash and workspace.
+    """
     place = places.get(finding.hash or "", -1)
-    told = [
+    cells: list[Any] = [
         rules.place(shown(finding.rule)),
         finding.severity.rank,
         place,
         sentences.place(shown(finding.sentence)),
     ]
     if place >= 0:
-        return told
-    return [*told, *(shown(each or "") for each in (finding.name, finding.hash, finding.workspace))]
+        return cells
+    return [
+        *cells,
+        *(shown(each or "") for each in (finding.name, finding.hash, finding.workspace)),
+    ]
 
 
 def _amount(usd: float | None) -> float | int | None:
-    """Shorten an amount to a millionth of a dollar."""
+    """Round an amount to a millionth of a dollar; whole amounts become integers."""
     if usd is None:
         return None
     short = round(usd, 6)

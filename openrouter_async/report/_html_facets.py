@@ -1,4 +1,4 @@
-"""What the page can filter keys by, and what its charts count: one small number a key. Pure."""
+"""Facets: what the page filters keys by and its charts count, one small number per key. Pure."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._format import plain
 from openrouter_async.secret import scrub
 
-_LONGEST: Final = 300
-"""Characters of a name or a sentence that the page holds; the service's own are shorter."""
-_MASKED: Final = 24
-"""Characters of a label, at most; a longer one may be a key."""
+_MAX_TEXT: Final = 300
+"""Characters of a name or a sentence on the page; the service's own are shorter."""
+_MAX_LABEL: Final = 24
+"""Characters of a masked key; a longer label may be a whole key."""
 
 
 def shown(text: str) -> str:
-    """Make text fit for the page: no key, no direction marks or controls, not without end."""
+    """Return text fit for the page: no keys, no direction marks or controls, of bounded length."""
     text = plain(scrub(text))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
 
 
 def label_of(label: str) -> str:
-    """Return a masked key as it is, and what is no masked key as any text."""
-    return plain(label) if len(label) <= _MASKED else shown(label)
+    """Return a masked key as it is, and anything longer scrubbed like any text."""
+    return plain(label) if len(label) <= _MAX_LABEL else shown(label)
 
 
 @attrs.frozen(kw_only=True)
 class Facet:
-    """A question with a few answers, of which each key has one."""
+    """A property with a few choices, of which each key has one."""
 
     name: str
-    """What the page's elements are called by."""
+    """The name in the page's elements and data."""
     title: str
     choices: Sequence[str]
     of: Callable[[KeyRow], int]
-    """Gives the answer's place in `choices`."""
+    """Returns the index in `choices` of a key's choice."""
 
     def counts(self, rows: Iterable[KeyRow]) -> list[int]:
-        """Describe how many keys have each answer."""
+        """Return the number of keys per choice."""
         counted = Counter(map(self.of, rows))
         return [counted[place] for place in range(len(self.choices))]
 
 
 @attrs.frozen(kw_only=True)
 class Facets:
-    """All questions of one report."""
+    """All facets of one report."""
 
     workspace: Facet
     creator: Facet
@@ -65,7 +65,7 @@ class Facets:
 
 
 def facets_of(report: AuditReport) -> Facets:
-    """Make the questions that the report's keys answer."""
+    """Build the facets of a report's keys."""
     return Facets(
         workspace=_listed("workspace", "Workspace", _workspaces(report), _workspace_id),
         creator=_listed("creator", "Creator", _creators(report), _creator_id),
@@ -93,7 +93,8 @@ def _listed(
 
 
 def _workspaces(report: AuditReport) -> dict[str | None, str]:
-    """Name the workspaces by id; those with one name get a piece of their id."""
+    """Return workspace names by id; names that are not unique get the start of the id."""
+    # Groups first and in the report's order, because charts refer to them by index.
     ids = dict.fromkeys([*report.by_workspace, *(key.workspace_id for key in report.keys)])
     names = {each: report.workspaces.get(each or "") or each or "default workspace" for each in ids}
     used = Counter(names.values())
@@ -117,7 +118,7 @@ _EXHAUSTED, _OVERSPENT, _NO_LIMIT = 5, 6, 7
 
 
 def _fullness(row: KeyRow) -> int:
-    """Describe how much of the window's limit is spent."""
+    """Return the choice for how much of the limit is spent in the current window."""
     key, spent = row.key, row.key.spent_in_window
     if key.limit is None or spent is None:
         return _NO_LIMIT
@@ -145,7 +146,8 @@ def _age(row: KeyRow) -> int:
 
 
 def _use(row: KeyRow) -> int:
-    """Say when a key was last used; of uses before 2026 the service does not know the day."""
+    """Return the choice for when a key was last used."""
+    # The service has no day for uses before 2026: usage without a day means such a use.
     key = row.key
     if key.last_used_at is None:
         return _NOT_RECORDED if key.usage > 0 or key.byok_usage > 0 else _NEVER

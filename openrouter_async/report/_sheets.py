@@ -1,4 +1,4 @@
-"""Rows for programs: CSV, JSON and NDJSON. Pure."""
+"""Output for programs: CSV, JSON and NDJSON. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from openrouter_async.report._format import cell
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Write rows as CSV (RFC 4180, but lines end in LF); see `cell` for what is escaped."""
+    """Return rows as CSV (RFC 4180, but lines end in LF); see `cell` for what is escaped."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerows([cell(value) for value in row] for row in rows)
@@ -21,27 +21,27 @@ def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def csv_head(columns: Sequence[Column]) -> str:
-    """Write the line of names."""
+    """Return the header line of the CSV."""
     return csv_lines([[column.name for column in columns]])
 
 
 def csv_rows(rows: Iterable[KeyRow], columns: Sequence[Column]) -> str:
-    """Write one line a key."""
+    """Return one CSV line per key."""
     return csv_lines([column.value(row) for column in columns] for row in rows)
 
 
 def json_text(document: Any) -> str:
-    """Write JSON for people and programs."""
+    """Return a document as indented JSON."""
     return _escaped(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def json_line(document: Any) -> str:
-    """Write JSON on one line, for NDJSON."""
+    """Return a document as one line of JSON, for NDJSON."""
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return _escaped(text) + "\n"
 
 
-_UNSEEN: Final = {
+_INVISIBLE: Final = {
     code: f"\\u{code:04x}"
     for code in (
         *range(0x7F, 0xA0),
@@ -52,13 +52,14 @@ _UNSEEN: Final = {
         *range(0x2066, 0x206A),
     )
 }
-"""Characters beyond those that JSON escapes anyway, with which text could steer a terminal."""
+"""Escapes for characters that JSON leaves alone but that could control a terminal."""
 
 
 def _escaped(text: str) -> str:
-    return text if text.isascii() and "\x7f" not in text else text.translate(_UNSEEN)
+    # Most documents are ASCII, which spares them the translation.
+    return text if text.isascii() and "\x7f" not in text else text.translate(_INVISIBLE)
 
 
 def utf8(text: str) -> bytes:
-    r"""Encode for programs; a lone surrogate becomes `\udXXX`, which in JSON means itself."""
+    r"""Encode text for programs; a lone surrogate becomes `\udXXX`, its escape in JSON."""
     return text.encode("utf-8", "backslashreplace")

@@ -1,9 +1,9 @@
-"""The service on loopback, for tests, demonstrations and trying things out.
+"""The service on loopback, for tests, demonstrations and experiments.
 
     with Sandbox(keys=250) as box:
         ...  # any client, with box.url and box.management_key
 
-It speaks the operations of the table over real HTTP, in front of an account in memory.
+It serves the operations of the table over real HTTP, backed by an account in memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults on request: what goes wrong with the next requests of an operation, and how."""
+"""Faults on request: which requests go wrong, and how."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from aiohttp import web
 from openrouter_async import _checks
 from openrouter_async._operations import OPERATIONS
 from openrouter_async.errors import InvalidRequestError
-from openrouter_async.sandbox._http import error_answer, html_answer
+from openrouter_async.sandbox._http import error_response, html_response
 
 ANY: Final = "*"
-"""Stands for every operation."""
+"""Matches every operation."""
 
 _RESET_ON_CLOSE: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _OPERATION_NAMES: Final = tuple(operation.name for operation in OPERATIONS)
@@ -29,7 +29,7 @@ _OPERATION_NAMES: Final = tuple(operation.name for operation in OPERATIONS)
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What goes wrong with one request; raises `InvalidRequestError` for what makes no sense."""
+    """What goes wrong with one request; raises `InvalidRequestError` for invalid combinations."""
 
     operation: str
     status: int | None
@@ -54,25 +54,25 @@ class Fault:
         kinds = [self.replaced, self.reset, self.truncate]
         if not any(kinds) and self.delay is None:
             raise InvalidRequestError(
-                "status, delay, reset, truncate or html must be given", parameter="status"
+                "status, delay, reset, truncate or html is required", parameter="status"
             )
         if sum(kinds) > 1:
             raise InvalidRequestError(
-                "reset and truncate go with nothing but delay", parameter="reset"
+                "reset and truncate can only be combined with delay", parameter="reset"
             )
         if self.retry_after is not None and not self.replaced:
-            _checks.refuse("retry_after", "given with status or html only")
+            _checks.refuse("retry_after", "used together with status or html")
 
     @property
     def replaced(self) -> bool:
-        """Whether another answer is sent in place of the true one."""
+        """Whether another response is sent in place of the real one."""
         return self.status is not None or self.html
 
-    def answer(self) -> web.Response:
-        """Make the answer that is sent in place of the true one."""
+    def response(self) -> web.Response:
+        """Build the response that is sent in place of the real one."""
         headers = {} if self.retry_after is None else {"Retry-After": f"{self.retry_after}"}
-        make = html_answer if self.html else error_answer
-        return make(self.status or HTTPStatus.OK, headers=headers)
+        build = html_response if self.html else error_response
+        return build(self.status or HTTPStatus.OK, headers=headers)
 
 
 def _check_status(value: object) -> None:
@@ -95,37 +95,38 @@ def _check_retry_after(value: object) -> None:
 
 
 class Faults:
-    """The faults that are still to come, in the order in which they were asked for."""
+    """The faults that have not happened yet, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Fault, int]] = []
+        self._pending: list[tuple[Fault, int]] = []
 
     def add(self, fault: Fault, times: int) -> None:
+        """Add a fault for that many requests; raises `InvalidRequestError` for bad `times`."""
         if isinstance(times, bool) or not isinstance(times, int) or times < 1:
             _checks.refuse("times", "an integer of at least 1")
-        self._waiting.append((fault, times))
+        self._pending.append((fault, times))
 
     def take(self, operation: str) -> Fault | None:
-        """Use up the first fault that is meant for a request of this operation."""
-        for place, (fault, times) in enumerate(self._waiting):
+        """Return the first fault for a request of this operation, and use it up once."""
+        for place, (fault, times) in enumerate(self._pending):
             if fault.operation in (operation, ANY):
-                self._waiting[place : place + 1] = [(fault, times - 1)] if times > 1 else []
+                self._pending[place : place + 1] = [(fault, times - 1)] if times > 1 else []
                 return fault
         return None
 
 
-async def answer_with(
+async def respond_with(
     fault: Fault,
     request: web.Request,
     effect: Callable[[], web.Response],
     stopping: asyncio.Event,
 ) -> web.Response | None:
-    """Answer a request that has arrived whole, as the fault wants it; None: not answered.
+    """Return the response to a fully read request under a fault; None if there is none to send.
 
-    `effect` does what was asked for and makes the true answer. Where that is sent, late or cut
-    short, it happens in any case; otherwise only if the fault says `after_effect`.
+    `effect` performs the request and returns the real response. It is called if that response is
+    sent, even late or truncated, and otherwise only if the fault has `after_effect` set.
     """
-    answer = effect() if fault.after_effect else None
+    response = effect() if fault.after_effect else None
     if fault.delay and await _wait(stopping, fault.delay):
         _drop(request)
         return None
@@ -133,16 +134,16 @@ async def answer_with(
         _drop(request)
         return None
     if fault.replaced:
-        return fault.answer()
-    answer = answer or effect()
+        return fault.response()
+    response = response or effect()
     if fault.truncate:
-        await _cut(request, answer)
+        await _cut(request, response)
         return None
-    return answer
+    return response
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> bool:
-    """Let so much time pass, and say whether the server is stopping instead."""
+    """Wait for the delay, or return True as soon as the server is stopping."""
     try:
         async with asyncio.timeout(seconds):
             return await stopping.wait()
@@ -151,18 +152,19 @@ async def _wait(stopping: asyncio.Event, seconds: float) -> bool:
 
 
 def _drop(request: web.Request) -> None:
-    """Reset the connection: a socket that lingers for 0 s sends TCP's RST when it is closed."""
+    """Reset the connection."""
     transport = request.transport
     if transport is not None:  # the client is still there
         sock: socket.socket = transport.get_extra_info("socket")
+        # A socket that lingers for 0 s sends RST instead of FIN when it is closed.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
 
-async def _cut(request: web.Request, answer: web.Response) -> None:
-    """Send the whole head, which promises the whole body, and half of the body; then close."""
-    body: Any = answer.body
-    stream = web.StreamResponse(status=answer.status, headers=answer.headers)
+async def _cut(request: web.Request, response: web.Response) -> None:
+    """Send the head with the full Content-Length and half of the body, then close."""
+    body: Any = response.body
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
     stream.content_length = len(body)
     with suppress(ConnectionError):  # the client is gone
         await stream.prepare(request)

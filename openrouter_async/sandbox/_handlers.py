@@ -1,4 +1,4 @@
-"""What the sandbox does for each row of the table."""
+"""The sandbox's handlers, one for each row of the table."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from openrouter_async.models import (
 from openrouter_async.sandbox._account import Account, StoredKey
 
 Handler: TypeAlias = Callable[..., Any]
-"""Takes the account, who asks (None: the management key), and the checked parameters by name."""
+"""Takes the account, the caller's key (None: the management key), and the checked params."""
 
-_USUAL_PAGE: Final = 50
-"""Rows on a page where the request does not say; pages of keys are larger."""
-
-
-def _list(account: Account, _: StoredKey | None, **given: Any) -> ListResponse:
-    return ListResponse(data=account.page(**given))
+_DEFAULT_PAGE: Final = 50
+"""Rows on a page if the request sets no limit; pages of keys are larger."""
 
 
-def _create(account: Account, _: StoredKey | None, **given: Any) -> CreateKeysResponse:
-    key = account.create(**given)
+def _list(account: Account, _: StoredKey | None, **params: Any) -> ListResponse:
+    return ListResponse(data=account.page(**params))
+
+
+def _create(account: Account, _: StoredKey | None, **params: Any) -> CreateKeysResponse:
+    key = account.create(**params)
     return CreateKeysResponse(data=key.record(account.now()), key=account.secret_of(key.hash))
 
 
@@ -40,8 +40,8 @@ def _get(account: Account, _: StoredKey | None, *, hash: str) -> GetKeyResponse:
     return GetKeyResponse(data=account.get(hash).record(account.now()))
 
 
-def _update(account: Account, _: StoredKey | None, **given: Any) -> UpdateKeysResponse:
-    return UpdateKeysResponse(data=account.update(**given).record(account.now()))
+def _update(account: Account, _: StoredKey | None, **params: Any) -> UpdateKeysResponse:
+    return UpdateKeysResponse(data=account.update(**params).record(account.now()))
 
 
 def _delete(account: Account, _: StoredKey | None, *, hash: str) -> DeleteKeysResponse:
@@ -54,7 +54,7 @@ def _current(account: Account, caller: StoredKey | None) -> GetCurrentKeyRespons
 
 
 def _list_workspaces(
-    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _USUAL_PAGE
+    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _DEFAULT_PAGE
 ) -> ListWorkspacesResponse:
     workspaces = list(account.workspaces.values())
     return ListWorkspacesResponse(
@@ -67,7 +67,7 @@ def _get_workspace(account: Account, _: StoredKey | None, *, id: str) -> GetWork
 
 
 def _list_key_assignments(
-    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _USUAL_PAGE
+    account: Account, _: StoredKey | None, *, offset: int = 0, limit: int = _DEFAULT_PAGE
 ) -> ListGuardrailKeyAssignmentsResponse:
     assignments = account.key_assignments()
     return ListGuardrailKeyAssignmentsResponse(
@@ -88,18 +88,18 @@ _BY_NAME: Final[Mapping[str, Handler]] = {
 }
 
 FOR_ANY_KEY: Final = frozenset({_operations.CURRENT.name})
-"""Operations that an inference key may perform too."""
+"""Operations that do not need a management key."""
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     operation.name: _BY_NAME[operation.name] for operation in _operations.OPERATIONS
 }
-"""A handler for each row; importing fails with the name of a row that has none."""
+"""A handler for each row; the import fails with the name of a row that has none."""
 
 
-def document_of(answer: Any) -> dict[str, Any]:
-    """Turn a response into what goes over the wire: here, and only here, the plaintext is shown."""
-    if isinstance(answer, CreateKeysResponse):
-        return {**to_dict(answer), "key": answer.key}
-    if isinstance(answer, DeleteKeysResponse):
-        return {"deleted": answer.deleted}
-    return to_dict(answer)
+def document_of(response: Any) -> dict[str, Any]:
+    """Return a response as it goes over the wire; the only place that shows the plaintext."""
+    if isinstance(response, CreateKeysResponse):
+        return {**to_dict(response), "key": response.key}
+    if isinstance(response, DeleteKeysResponse):
+        return {"deleted": response.deleted}
+    return to_dict(response)

@@ -1,4 +1,4 @@
-"""Requests and responses of the sandbox in the service's shapes."""
+"""The sandbox's requests and responses, in the service's shapes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MESSAGES: Final[Mapping[int, str]] = {
 _ERROR_TYPES: Final[Mapping[int, str]] = {429: "rate_limit_exceeded", 500: "server"}
 
 
-def json_answer(
+def json_response(
     status: int, document: object, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     return web.Response(
@@ -42,24 +42,25 @@ def json_answer(
     )
 
 
-def error_answer(
+def error_response(
     status: int, message: str | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Make an error as the service does; None as message: what it says with this status."""
+    """Build an error in the service's shape; None as message: its usual one for the status."""
     error: dict[str, Any] = {"code": status, "message": message or usual_message(status)}
     if status in _ERROR_TYPES:
         error["metadata"] = {"error_type": _ERROR_TYPES[status]}
-    return json_answer(status, {"error": error}, headers)
+    return json_response(status, {"error": error}, headers)
 
 
-def html_answer(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Make a page as a proxy in front of the service does."""
+def html_response(status: int, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Build an HTML page like that of a proxy in front of the service."""
     title = "Sign in" if status == HTTPStatus.OK else f"{status} {usual_message(status)}"
     page = f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{title}</body></html>"
     return web.Response(status=status, text=page, content_type="text/html", headers=headers)
 
 
 def usual_message(status: int) -> str:
+    """Return the service's message for a status, else the standard phrase."""
     if status in _MESSAGES:
         return _MESSAGES[status]
     try:
@@ -70,26 +71,26 @@ def usual_message(status: int) -> str:
 
 @attrs.define
 class SandboxRequest:
-    """One request of an operation as the sandbox saw it; holds no header and no body."""
+    """A request of an operation as the sandbox received it, without headers and body."""
 
     operation: str
     """The operation's name in the table, such as `create`."""
     method: str
     path: str
-    """The path as the table has it, such as `/keys/{hash}`."""
+    """The path as in the table, such as `/keys/{hash}`."""
     status: int | None = None
-    """What was answered; None: nothing yet, or the connection was reset or cut."""
+    """The response's status; None: no response yet, or the connection was reset or cut."""
 
 
 def read_parameters(
     operation: Operation[Any, Any], path: Mapping[str, str], query: Mapping[str, str], body: Any
 ) -> dict[str, Any]:
-    """Check what the request gives for the operation's parameters; what else it gives is ignored.
+    """Return the request's checked params by name; unknown ones are ignored.
 
-    Raises `RefusedError`: 404 for a path that can name nothing, 400 for everything else.
+    Raises `RefusedError`: 404 for an invalid path, 400 for everything else.
     """
     places: dict[str, Mapping[str, Any]] = {"path": path, "query": query, "body": body}
-    given: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for parameter in operation.parameters:
         source = places[parameter.place]
         if parameter.name not in source:
@@ -105,8 +106,8 @@ def read_parameters(
             if parameter.place == "path":
                 raise RefusedError(404, "Resource not found") from None
             raise RefusedError(400, error.message) from None
-        given[parameter.name] = value
-    return given
+        params[parameter.name] = value
+    return params
 
 
 def _pass(_: object, value: Any) -> Any:
@@ -114,7 +115,7 @@ def _pass(_: object, value: Any) -> Any:
 
 
 def _utc_with_seconds(raw: object, value: Any) -> Any:
-    """Refuse what the client's rule would convert: other zones, and times without seconds."""
+    """Refuse what the client's check would convert: other time zones, and times without seconds."""
     if not isinstance(raw, str) or _UTC.fullmatch(raw) is None:
         refuse("expires_at", "an ISO 8601 time in UTC with seconds, such as 2027-12-31T23:59:59Z")
     return value
@@ -132,7 +133,7 @@ _SERVICE_RULES: Final[Mapping[str, Callable[[object, Any], Any]]] = {
     "expires_at": _utc_with_seconds,
     "workspace_id": _uuid,
 }
-"""The service's own rules for (what was sent, what the table's rule made of it)."""
+"""The service's own checks; each takes the raw value and the value after the table's check."""
 
 
 def read_object(content_type: str, body: bytes) -> dict[str, Any]:
@@ -155,9 +156,10 @@ def bearer_of(authorization: str | None) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a Host header names this machine itself.
+    """Return whether a Host header names loopback.
 
-    A page in a browser reaches loopback under a name of its own, which is how it is told apart.
+    A web page that reaches loopback by DNS rebinding does so under its own host name, and is
+    recognized by it.
     """
     found = _HOST.fullmatch(host)
     name = (found["v6"] or found["name"]).lower().removesuffix(".") if found else ""

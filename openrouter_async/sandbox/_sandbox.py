@@ -1,4 +1,4 @@
-"""The sandbox that users hold: started and stopped, broken on purpose, and looked into."""
+"""The sandbox's public class: start and stop it, inject faults, inspect its account."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _LAST_PORT: Final = 65_535
 
 
 class Sandbox:
-    """The service's key management on loopback: real HTTP, an account of its own, no money.
+    """The service's key management on loopback: real HTTP, a made-up account, no money.
 
         async with Sandbox(keys=250) as box: ...   # on the running loop
         with Sandbox(keys=250) as box: ...         # in a thread of its own
         box = Sandbox(keys=250).start(); ...; box.stop()
 
-    The account is made by the constructor and outlives a stop. It always holds the key of the
-    official examples, `EXAMPLE_HASH`, as the oldest of the default workspace; `keys` counts those
-    beside it. Every method may be called from any thread.
+    The constructor makes the account, which outlives a stop. It always contains the key of the
+    official examples, `EXAMPLE_HASH`, as the oldest key of the default workspace; `keys` counts the
+    others. Every method may be called from any thread.
     """
 
     def __init__(
@@ -43,11 +43,11 @@ class Sandbox:
         now: Callable[[], datetime] | None = None,
         requests_per_second: float | None = None,
     ) -> None:
-        """Make the account; raises `ConfigurationError` that names the parameter.
+        """Make the account; raises `ConfigurationError` naming the invalid parameter.
 
-        The same `seed` and day (UTC) give the same account and the same secrets. `port` 0 takes a
-        free one. `now` gives the account's time, aware; None: the present. None as
-        `requests_per_second`: as many as come; otherwise those beyond it get 429 and Retry-After.
+        The same `seed` and day (UTC) give the same account and the same secrets. `port` 0 picks a
+        free one. `now` returns the account's time as an aware datetime; None: the current time.
+        Requests above `requests_per_second` get 429 with Retry-After; None: no limit.
         """
         _require(_is_integer(keys) and keys >= 0, "keys must be an integer of at least 0")
         _require(_is_integer(seed), "seed must be an integer")
@@ -60,11 +60,13 @@ class Sandbox:
             or (_is_finite(requests_per_second) and requests_per_second > 0),
             "requests_per_second must be a finite number above 0",
         )
-        _require(now is None or callable(now), "now must be a callable that gives aware datetimes")
-        account = Account(seed, now or _present)
+        _require(
+            now is None or callable(now), "now must be a callable that returns aware datetimes"
+        )
+        account = Account(seed, now or _current_time)
         fill(account, keys, seed)
         self.management_key: str = account.management_key
-        """A key that may perform every operation, the same for a seed."""
+        """A key that may perform every operation; the same for the same seed."""
         self._service = Service(account, requests_per_second)
         self._wanted_port = port
         self._port: int | None = None
@@ -76,7 +78,7 @@ class Sandbox:
 
     @property
     def port(self) -> int:
-        """The port; raises `ConfigurationError` while the sandbox does not run."""
+        """The port; raises `ConfigurationError` if the sandbox is not running."""
         if self._port is None:
             raise ConfigurationError("the sandbox is not running: start it, or use it in a `with`")
         return self._port
@@ -89,23 +91,23 @@ class Sandbox:
     # Starting and stopping
 
     async def __aenter__(self) -> Self:
-        """Serve on the running loop; raises `ConfigurationError` if the port cannot be had."""
+        """Serve on the running loop; raises `ConfigurationError` if the port cannot be opened."""
         self._port = await self._stack.enter_async_context(self._open())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop serving, at once: open connections are dropped."""
+        """Stop serving at once; open connections are dropped."""
         self._port = None
         await self._stack.aclose()
 
     def start(self) -> Self:
-        """Serve in a thread of its own; raises `ConfigurationError` if the port cannot be had."""
+        """Serve in a separate thread; raises `ConfigurationError` if the port cannot be opened."""
         self._thread = ServerThread(self._open())
         self._port = self._thread.port
         return self
 
     def stop(self) -> None:
-        """Stop what `start` began, at once: open connections are dropped. Again is fine."""
+        """Stop serving at once; open connections are dropped. May be called again."""
         if self._thread is not None:
             thread, self._thread, self._port = self._thread, None, None
             thread.stop()
@@ -118,10 +120,10 @@ class Sandbox:
 
     def _open(self) -> AbstractAsyncContextManager[int]:
         if self._port is not None:
-            raise ConfigurationError("the sandbox is running already")
+            raise ConfigurationError("the sandbox is already running")
         return self._service.serving(self._wanted_port)
 
-    # Breaking it, spending, looking inside
+    # Injecting faults, spending, inspecting
 
     def fail(
         self,
@@ -136,14 +138,15 @@ class Sandbox:
         times: int = 1,
         after_effect: bool = False,
     ) -> None:
-        """Let the next `times` requests of an operation go wrong; faults come in the order given.
+        """Make the next `times` requests of an operation fail; faults apply in the order of calls.
 
-        `operation` is a name such as `"create"`, or `"*"` for any. What is sent: an error of
-        `status` in the service's shape, or an `html` page (alone with status 200), with
-        `retry_after` (seconds, or any text) as its header; nothing, with a TCP `reset`; or the
-        true answer, `truncate`d to half its body. `delay` is seconds to wait before that, alone
-        before the true answer. `after_effect`: what was asked for is done nevertheless, before the
-        fault; a delayed or truncated true answer does it anyway. Raises `InvalidRequestError`.
+        `operation` is a name such as `"create"`, or `"*"` for any. The fault is one of: an error of
+        `status` in the service's shape, or an `html` page (with status 200 unless `status` is set),
+        either with `retry_after` (seconds, or any text) as its header; a TCP `reset` instead of a
+        response; or the real response, `truncate`d to half its body. `delay` is the seconds to wait
+        before that; alone it delays the real response. With `after_effect` the request is performed
+        before the fault; before a delayed or truncated real response it always is. Raises
+        `InvalidRequestError`.
         """
         fault = Fault(
             operation=operation,
@@ -159,9 +162,9 @@ class Sandbox:
             self._service.faults.add(fault, times)
 
     def spend(self, hash: str, usd: float, *, byok: bool = False) -> None:
-        """Record that a key spent so many USD just now; `byok`: of its owner's provider keys.
+        """Record that a key has just spent an amount in USD; `byok`: on its owner's provider keys.
 
-        Limits do not hold it back. Raises `InvalidRequestError` for an unknown key.
+        Limits are not enforced. Raises `InvalidRequestError` for an unknown key.
         """
         _checks.usd("usd", usd)
         with self._service.lock:
@@ -169,10 +172,10 @@ class Sandbox:
             self._find(hash).spend(usd, account.now(), byok=byok)
 
     def assign_guardrail(self, hash: str, guardrail_id: str | None = None) -> str:
-        """Assign a guardrail to a key, in place of the one that it has, and return its id.
+        """Assign a guardrail to a key, replacing its current one, and return its id.
 
-        None as `guardrail_id` takes a made-up one, a new one each time. Nothing is enforced: the
-        assignment is listed. Raises `InvalidRequestError` for an unknown key.
+        None as `guardrail_id` makes up a new id each time. The assignment is listed, but nothing is
+        enforced. Raises `InvalidRequestError` for an unknown key.
         """
         guardrail_id = guardrail_id or str(uuid.uuid4())
         with self._service.lock:
@@ -207,14 +210,14 @@ class Sandbox:
             return self._service.account.get(hash)
         except RefusedError:
             pass
-        raise InvalidRequestError("hash must be that of a key of the sandbox", parameter="hash")
+        raise InvalidRequestError("hash must be that of a key in the sandbox", parameter="hash")
 
 
-def _present() -> datetime:
+def _current_time() -> datetime:
     return datetime.now(UTC)
 
 
-def _require(good: bool, rule: str) -> None:  # noqa: FBT001 - reads well where it is called
+def _require(good: bool, rule: str) -> None:  # noqa: FBT001 - the condition reads first
     if not good:
         raise ConfigurationError(rule)
 

@@ -1,7 +1,7 @@
-"""Keys that look like those of a real account: the same for a seed and a day.
+"""Keys that look like those of a real account: the same for the same seed and day.
 
-Everything is placed relative to the first instant (UTC) of the day on which the sandbox is made,
-so that a key that is meant to be idle, expired or overspent is so on any day.
+All times are relative to the start (UTC) of the day on which the sandbox is made, so that a key
+meant to be idle, expired or overspent is so on any day.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ EXAMPLE_HASH: Final = "f01d52606dc8f0a8303a7b5cc3fa07109c2e346cec7c0a16b40de4629
 """The hash in the official examples."""
 
 _SPAN: Final = timedelta(days=548)
-"""Keys were created within so long before the start."""
+"""Keys were created within this time before the start of the day."""
 _RECORDED_SINCE: Final = datetime(2026, 1, 1, tzinfo=UTC)
-"""`last_used_at` is not known for use before this."""
+"""The service does not record `last_used_at` for earlier use."""
 _CREATORS: Final = (OWNER, *(f"user_2{name:0<26}" for name in (
     "fJq8TnKxWz", "gLm3RbYcHd", "hNs7VdAeJf", "iPt2XfCgLh", "jRv6ZhEiNk",
 )), None)  # fmt: skip
@@ -36,25 +36,25 @@ _CREATORS: Final = (OWNER, *(f"user_2{name:0<26}" for name in (
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """A kind of key; days count from the start's day, the past negative."""
+    """A kind of key; pairs are the ends of ranges from which values are drawn."""
 
     weight: int
-    """How common it is."""
+    """Relative frequency."""
     share: tuple[float, float] | None = (0.02, 0.7)
-    """How much of its limit is spent in the current window; None: it has no limit."""
+    """Fraction of the limit spent in the current window; None: no limit."""
     last_use: tuple[int, int] | None = (0, 0)
-    """Between so many and so many days ago; None: never."""
+    """Days since the last use; None: never used."""
     expires: tuple[int, int] | None = None
-    """In so many days; None: never."""
+    """Days until it expires, negative in the past; None: never."""
     disabled: bool = False
     byok: bool = False
     external: bool = False
     min_age: int = 0
-    """Days that such a key exists at least."""
+    """Minimum age in days."""
 
 
 _USUAL: Final = Profile(weight=28, last_use=(0, 20))
-# Those that need age come first, since the first keys are the oldest.
+# Profiles with a minimum age come first, because the first keys are the oldest.
 PROFILES: Final = {
     "idle": Profile(weight=9, last_use=(100, 400), min_age=410),
     "expired": Profile(weight=6, last_use=(31, 60), expires=(-30, -1), min_age=70),
@@ -74,7 +74,7 @@ _WEIGHTS: Final = tuple(profile.weight for profile in _KINDS)
 _LIMITS: Final = (5, 10, 20, 25, 50, 100, 200, 250, 500, 1000)
 _RESETS: Final = (None, *(reset.value for reset in LimitReset), LimitReset.MONTHLY.value)
 _EARLIER: Final = (40, 3)
-"""A key that is used is used so many days before its last use too."""
+"""Every used key was also used this many days before its last use."""
 _SERVICES: Final = (
     "agent", "batch-eval", "billing-bot", "chat-widget", "ci", "code-review", "docs-search",
     "email-triage", "ingest", "label-studio", "nightly-report", "notebook", "ocr", "playground",
@@ -88,13 +88,13 @@ _CUSTOMERS: Final = (
 )  # fmt: skip
 _PLANS: Final = ("pilot", "production", "team A", "team B", "trial")
 _DEFAULT_SHARE: Final = 6
-"""So many times the keys of any other workspace are in the default one."""
+"""How many times more keys the default workspace has than any other one."""
 _DUPLICATES: Final = 0.02
-"""Of the names that are there already, how many are used again."""
+"""Probability of using a name again if it is taken."""
 
 
 def fill(account: Account, keys: int, seed: int) -> None:
-    """Add the key of the official examples, then so many others, oldest first."""
+    """Add the key of the official examples, then `keys` others, oldest first."""
     now = account.now()
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
     example = account.add(
@@ -115,16 +115,16 @@ def fill(account: Account, keys: int, seed: int) -> None:
 
 
 class _Seeder:
-    """Draws keys; all chance comes from one generator."""
+    """Draws random keys from one generator."""
 
     def __init__(self, account: Account, seed: int, now: datetime) -> None:
-        self.random = random.Random(f"seeded {seed}")  # noqa: S311 - the same for a seed
+        self.random = random.Random(f"seeded {seed}")  # noqa: S311 - must be reproducible
         self._account = account
         self._now = now
         self._day = now.replace(hour=0, minute=0, second=0, microsecond=0)
         default, *others = account.workspaces
         self._customers = next(w.id for w in account.workspaces.values() if w.slug == "customers")
-        self._homes = (*[default] * _DEFAULT_SHARE, *others)
+        self._workspaces = (*[default] * _DEFAULT_SHARE, *others)
         self._names: Counter[str] = Counter()
         today = self._day.date()
         self._opened = {None: datetime.min.replace(tzinfo=UTC)} | {
@@ -132,19 +132,19 @@ class _Seeder:
             for reset in set(_RESETS)
             if reset
         }
-        """When the current window of each reset began."""
+        """Start of the current window by kind of reset."""
 
     def add_key(self, created: datetime, profile: Profile | None) -> None:
-        """Add one key, of a profile that its age allows; None: of any."""
+        """Add a key; None draws a profile, and one that its age does not allow is replaced."""
         age = (self._day - created).days
         profile = profile or self.random.choices(_KINDS, _WEIGHTS)[0]
         if age < profile.min_age:
             profile = _USUAL
-        home = self._customers if profile.external else self.random.choice(self._homes)
+        workspace = self._customers if profile.external else self.random.choice(self._workspaces)
         key = self._account.add(
             hash=f"{self.random.getrandbits(256):064x}",
-            name=self._name(customer=home == self._customers),
-            workspace_id=home,
+            name=self._name(customer=workspace == self._customers),
+            workspace_id=workspace,
             creator_user_id=self.random.choice(_CREATORS),
             created_at=created,
             **self._settings(profile, created),
@@ -172,7 +172,7 @@ class _Seeder:
         }
 
     def _spend(self, key: StoredKey, profile: Profile, moments: list[datetime]) -> None:
-        """Spend at each of the moments, so that the profile's share of the limit is reached."""
+        """Spend at each moment, so that the current window's total matches the profile's share."""
         chance = self.random
         if key.limit is None or profile.share is None:
             target = 10 ** chance.uniform(-2, 3)
@@ -193,13 +193,13 @@ class _Seeder:
             key.last_used_at = None
 
     def _moment(self, days_ago: int) -> datetime:
-        """Give an instant of that day; today's are in its first minutes, since those have come."""
+        """Return a random time on that day; if today, early and not in the future."""
         if days_ago:
             return self._day + timedelta(days=-days_ago, seconds=int(self.random.random() * 86_400))
         return min(self._day + timedelta(seconds=int(self.random.random() * 600)), self._now)
 
     def _name(self, *, customer: bool) -> str:
-        """Make up a name; a few are there twice, as people do."""
+        """Make up a name; a few are duplicates, as in real accounts."""
         first, second = (_CUSTOMERS, _PLANS) if customer else (_SERVICES, _SUFFIXES)
         gap = " " if customer else "-"
         name = f"{self.random.choice(first)}{gap}{self.random.choice(second)}"

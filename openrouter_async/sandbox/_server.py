@@ -1,4 +1,4 @@
-"""The optional rate limit."""
+"""The sandbox's HTTP server and its optional rate limit."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from aiohttp import web
 from openrouter_async._operations import OPERATIONS, Operation
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.sandbox._account import Account, RefusedError
-from openrouter_async.sandbox._faults import Faults, answer_with
+from openrouter_async.sandbox._faults import Faults, respond_with
 from openrouter_async.sandbox._handlers import FOR_ANY_KEY, HANDLERS, document_of
 from openrouter_async.sandbox._http import (
     SandboxRequest,
     bearer_of,
-    error_answer,
+    error_response,
     is_loopback,
-    json_answer,
+    json_response,
     read_object,
     read_parameters,
 )
 
 
 class Limiter:
-    """A bucket of one second's requests, or of one request, that fills up steadily."""
+    """A token bucket that holds one second's requests, and at least one."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -41,7 +41,7 @@ class Limiter:
         self._at = time.monotonic()
 
     def refusal(self) -> Mapping[str, str] | None:
-        """Take one request from the bucket; None, or, if it is empty, the headers of a 429."""
+        """Take a token and return None; if there is none, return the headers of a 429."""
         now = time.monotonic()
         self._left = min(self._capacity, self._left + (now - self._at) * self._per_second)
         self._at = now
@@ -61,31 +61,31 @@ HOST: Final = "127.0.0.1"
 BASE_PATH: Final = "/api/v1"
 
 _LOG: Final = logging.getLogger("openrouter_async.sandbox")
-_MUTE: Final = logging.Logger(  # noqa: LOG001 - no configuration can turn it on
+_MUTE: Final = logging.Logger(  # noqa: LOG001 - detached, so that no configuration can enable it
     "openrouter_async.sandbox.http", logging.CRITICAL + 1
 )
-"""Takes aiohttp's complaints about malformed requests: they quote headers, and so keys."""
+"""Swallows aiohttp's messages about malformed requests, which quote headers and thus keys."""
 _KEPT_REQUESTS: Final = 100_000
 _BACKLOG: Final = 1024
 _GRACE: Final = 0.2
-"""Seconds that requests which are still arriving have to be done when the server stops."""
+"""Seconds that requests in progress have to finish when the server stops."""
 
 
 class Service:
-    """An account, what is to go wrong with it, and what was asked of it."""
+    """An account behind HTTP, with its pending faults and a record of its requests."""
 
     def __init__(self, account: Account, requests_per_second: float | None) -> None:
         self.account = account
         self.faults = Faults()
         self.requests: deque[SandboxRequest] = deque(maxlen=_KEPT_REQUESTS)
         self.lock = threading.RLock()
-        """Held by whoever reads or changes any of these, in any thread; never across an await."""
+        """Held while reading or changing any of these, in any thread; never across an await."""
         self._limiter = Limiter(requests_per_second) if requests_per_second else None
         self._ray = itertools.count(1)
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncGenerator[int]:
-        """Serve on loopback for as long as the block lasts; gives the port, 0 takes a free one."""
+        """Serve on loopback during the block; yields the port, which is a free one for `port` 0."""
         stopping = asyncio.Event()
         runner = web.AppRunner(
             self._app(stopping), access_log=None, logger=_MUTE, shutdown_timeout=_GRACE
@@ -95,7 +95,7 @@ class Service:
             await _listen(runner, port)
             yield runner.addresses[0][1]
         finally:
-            await asyncio.sleep(0)  # or CPython 3.11 never closes a connection just accepted
+            await asyncio.sleep(0)  # else CPython 3.11 never closes a just accepted connection
             await runner.cleanup()
 
     def _app(self, stopping: asyncio.Event) -> web.Application:
@@ -110,14 +110,15 @@ class Service:
             app.router.add_route(operation.method, BASE_PATH + operation.path, handler)
         return app
 
-    async def _sign(self, _: web.Request, answer: web.StreamResponse) -> None:
-        """Name the request as the edge does, so that errors have a request id."""
-        answer.headers["cf-ray"] = f"{next(self._ray):016x}-BOX"
+    async def _sign(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Set `cf-ray` as the service's edge does, so that errors have a request id."""
+        response.headers["cf-ray"] = f"{next(self._ray):016x}-BOX"
 
     def _endpoint(
         self, operation: Operation[Any, Any], stopping: asyncio.Event
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def endpoint(request: web.Request) -> web.StreamResponse:
+            # Read the body first: faults apply only to requests that have arrived whole.
             body = await request.read()
             seen = SandboxRequest(operation.name, operation.method, operation.path)
             with self.lock:
@@ -129,35 +130,35 @@ class Service:
                     return self._perform(operation, request, body)
 
             if fault is None:
-                answer: web.Response | None = effect()
+                response: web.Response | None = effect()
             else:
-                answer = await answer_with(fault, request, effect, stopping)
-            if answer is None:
-                return web.Response()  # to a connection that is gone
-            seen.status = answer.status
-            return answer
+                response = await respond_with(fault, request, effect, stopping)
+            if response is None:
+                return web.Response()  # aiohttp requires one, though the connection is closed
+            seen.status = response.status
+            return response
 
         return endpoint
 
     def _perform(
         self, operation: Operation[Any, Any], request: web.Request, body: bytes
     ) -> web.Response:
-        """Do what the request asks for, or say why not; the order of checks is the service's."""
+        """Perform the request or refuse it; the order of the checks is the service's."""
         refusal = self._limiter and self._limiter.refusal()
         if refusal:
-            return error_answer(429, headers=refusal)
+            return error_response(429, headers=refusal)
         try:
             caller = self.account.authenticate(bearer_of(request.headers.get("Authorization")))
             if caller is not None and operation.name not in FOR_ANY_KEY:
-                return error_answer(403)
-            sent = {}
+                return error_response(403)
+            parsed = {}
             if any(parameter.place == "body" for parameter in operation.parameters):
-                sent = read_object(request.content_type, body)
-            given = read_parameters(operation, request.match_info, request.query, sent)
-            answer = HANDLERS[operation.name](self.account, caller, **given)
+                parsed = read_object(request.content_type, body)
+            params = read_parameters(operation, request.match_info, request.query, parsed)
+            response = HANDLERS[operation.name](self.account, caller, **params)
         except RefusedError as error:
-            return error_answer(error.status, error.message)
-        return json_answer(operation.success, document_of(answer))
+            return error_response(error.status, error.message)
+        return json_response(operation.success, document_of(response))
 
 
 async def _listen(runner: web.AppRunner, port: int) -> None:
@@ -176,16 +177,16 @@ async def _listen(runner: web.AppRunner, port: int) -> None:
 async def _guard(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Serve this machine only, and turn every failure into the service's kind of error."""
+    """Refuse foreign host names, and turn every failure into an error in the service's shape."""
     if not is_loopback(request.headers.get("Host", "")):
-        return error_answer(421, "The sandbox answers to loopback names only")
+        return error_response(421, "The sandbox accepts only loopback host names")
     try:
         return await handler(request)
     except web.HTTPException as error:
         allow = error.headers.get("Allow")
-        return error_answer(error.status, error.reason, {"Allow": allow} if allow else None)
+        return error_response(error.status, error.reason, {"Allow": allow} if allow else None)
     except ConnectionError:
-        raise
-    except Exception:  # noqa: BLE001 - as a server does
+        raise  # the client has gone, and aiohttp ignores this error
+    except Exception:  # noqa: BLE001 - a server responds with 500 and keeps running
         _LOG.exception("the sandbox failed")
-        return error_answer(500)
+        return error_response(500)

@@ -197,7 +197,7 @@ def test_a_policy_and_a_registry_from_files(box: Sandbox, audit: Cli, tmp_path: 
         "0" * 64,
     )
     assert "registry-missing" in end["counts"]
-    assert "about no key" in audit(*options, "-f", "csv").err
+    assert "not about a key" in audit(*options, "-f", "csv").err
 
 
 @pytest.mark.parametrize(

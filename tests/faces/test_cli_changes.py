@@ -218,7 +218,7 @@ def test_an_ambiguous_create_says_what_is_known(box: Sandbox, keys: Keys) -> Non
     assert (result.code, result.out) == (5, "")
     assert creates(box) == 1
     assert result.err.startswith("error: create: 500 ")
-    assert "'acme prod' may exist" in result.err
+    assert "'acme prod' may now exist" in result.err
     [command] = [
         line.split("openrouter-keys ")[1] for line in result.err.splitlines() if " list " in line
     ]

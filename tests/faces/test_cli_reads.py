@@ -191,7 +191,7 @@ def test_one_workspace_is_shown(box: Sandbox, keys: Keys, word: str) -> None:
 
 def test_a_workspace_that_does_not_exist(keys: Keys) -> None:
     """An unknown name is refused with those that there are, an unknown id by the service."""
-    assert "there are: default, production" in keys("workspaces", "nowhere").err
+    assert "known workspaces: default, production" in keys("workspaces", "nowhere").err
     assert keys("workspaces", "00000000-0000-4000-8000-000000000000").code == 3
 
 

@@ -150,10 +150,10 @@ def test_rotation_of_a_guarded_key(box: Sandbox, keys: Keys, tmp_path: Path) -> 
     assert "--allow-unguarded" in refused.complaint
     allowed = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{path}", "--allow-unguarded")
     assert allowed.code == 0
-    assert f"not carried: the guardrail {guardrail}" in allowed.err
-    assert "not carried: the old key's entries, if any, in allow lists" in allowed.err
+    assert f"not carried over: the guardrail {guardrail}" in allowed.err
+    assert "not carried over: the old key's entries, if any, in allow lists" in allowed.err
     pending = keys("recover")
-    assert f"not carried: the guardrail {guardrail}" in pending.out
+    assert f"not carried over: the guardrail {guardrail}" in pending.out
     [document] = json.loads(keys("recover", "--format", "json").out)["data"]
     assert document["left_behind"][0] == f"the guardrail {guardrail}"
 
@@ -164,7 +164,10 @@ def test_rotation_of_a_lifetime_cap(box: Sandbox, keys: Keys, tmp_path: Path) ->
     [old] = named(box, "acme")
     box.spend(old.hash, 1.25)
     result = keys("rotate", old.hash, "--sink", f"file:{tmp_path / 'y'}")
-    assert (result.code, "its limit is 3.75 USD: what was left of 5" in result.err) == (0, True)
+    assert (result.code, "its limit is 3.75 USD, the remainder of 5.0 USD" in result.err) == (
+        0,
+        True,
+    )
     box.spend(EXAMPLE_HASH, 10)
     result = keys("rotate", EXAMPLE_HASH, "--sink", f"file:{tmp_path / 'z'}")
     assert (result.code, "its limit is" in result.err) == (0, False)
@@ -281,8 +284,8 @@ def test_bulk_delete_is_gone_on_with(box: Sandbox, keys: Keys, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        ("name,limt\na,1\n", "line 2: no parameter 'limt'"),
-        ("name,limit\na,much\n", "line 2: limit cannot be 'much'"),
+        ("name,limt\na,1\n", "line 2: create has no parameter 'limt'"),
+        ("name,limit\na,much\n", "line 2: invalid limit: 'much'"),
         ("name,limit\na\n", "line 2: more or fewer cells"),
         ('{"name": "a"}\nx\n', "line 2: not a JSON object"),
         ('name\n"a', "not CSV"),

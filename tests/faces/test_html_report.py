@@ -173,7 +173,7 @@ def test_what_is_missing_is_said(report: AuditReport) -> None:
     assert "stopped before its end" in html(attrs.evolve(report, partial=True, complete=False))
     assert "keys may be missing" in html(poisoned(report))
     assert "could not be read to its end" in html(poisoned(report))
-    assert "only sums" in html(attrs.evolve(report, keys=[], findings=[]))
+    assert "only totals" in html(attrs.evolve(report, keys=[], findings=[]))
     assert "Nothing was found" in html(emptied(report))
 
 
@@ -189,7 +189,7 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     assert done.code == 0
     assert file.read_text("utf-8").startswith("<!DOCTYPE html>")
     assert run("list", "--sandbox", "-f", "html").complaint == (
-        "--format html: only an audit has a page"
+        "--format html is only available for audit"
     )
 
 

@@ -8,7 +8,7 @@ from openrouter_async import errors
 from openrouter_async.cli._exits import Exit, explain
 from openrouter_async.errors import OpenRouterError
 
-RECOVER = ["To go on:    openrouter-keys recover"]
+RECOVER = ["To continue: openrouter-keys recover"]
 ROWS: list[tuple[OpenRouterError, Exit, list[str], str]] = [
     (errors.ConfigurationError("max_connections must be 1"), Exit.USAGE, [], "max_connections"),
     (errors.InvalidRequestError("limit must be a number"), Exit.USAGE, [], "limit"),
@@ -34,7 +34,7 @@ ROWS: list[tuple[OpenRouterError, Exit, list[str], str]] = [
         errors.ForbiddenResponseError("Forbidden"),
         Exit.FAILED,
         [],
-        "Forbidden: managing keys takes a management key",
+        "Forbidden: managing keys requires a management key",
     ),
     (errors.NotFoundResponseError("Not found"), Exit.FAILED, [], "Not found"),
     (errors.APIConnectionError("cannot connect"), Exit.FAILED, [], "cannot connect"),
@@ -63,7 +63,7 @@ def test_an_ambiguous_create() -> None:
     )
     assert told.code is Exit.AMBIGUOUS
     text = "\n".join(told.advice)
-    assert "A key named 'acme' may exist now" in text
+    assert "A key named 'acme' may now exist" in text
     assert "ab" * 32 in text
     assert "--workspace 'w one' --created-after 2026-07-01T11:55:00Z" in text
     assert "openrouter-keys delete HASH" in text

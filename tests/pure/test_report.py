@@ -289,7 +289,10 @@ def test_facts_of_the_current_key() -> None:
         ),
         NOW,
     )
-    assert new["budget 1"] == "member: $1.00 of $5.00 daily spent, resets 0 min ago; this one binds"
+    assert (
+        new["budget 1"]
+        == "member: $1.00 of $5.00 daily spent, resets 0 min ago; the effective budget"
+    )
     assert new["budget 2"].startswith("budget: ")
     assert new["data regions"] == "europe us"
     assert new["free requests"] == "49 of 50 left today"

@@ -1,1 +1,1 @@
-"""Test equipment: servers that misbehave on purpose, and instruments that notice leaks."""
+"""Test equipment: servers that misbehave on purpose, and instruments that detect leaks."""

@@ -1,4 +1,4 @@
-"""Reports to show: of a seeded account, and of one whose names are meant to do harm."""
+"""Audit reports: of a seeded account, of an empty one, and of one with hostile names."""
 
 from typing import Final
 
@@ -25,11 +25,11 @@ HOSTILE: Final = (
     "__proto__",
     FULL_KEYS[0],
 )
-"""Names that try to end the script, to begin an element, to turn the direction, to be a key."""
+"""Names that try to end the script, start an element or reverse the text, or that are keys."""
 
 
 def audited(keys: int) -> AuditReport:
-    """Audit a sandbox with so many keys, and the one that it always has."""
+    """Audit a sandbox with this many keys besides the example's."""
     with (
         Sandbox(keys=keys) as box,
         OpenRouter(api_key=box.management_key, server_url=box.url) as client,
@@ -38,7 +38,7 @@ def audited(keys: int) -> AuditReport:
 
 
 def emptied(report: AuditReport) -> AuditReport:
-    """Return the report of an account without a key."""
+    """Return the report with no keys or findings."""
     return attrs.evolve(
         report,
         keys=[],
@@ -54,7 +54,7 @@ def emptied(report: AuditReport) -> AuditReport:
 
 
 def poisoned(report: AuditReport) -> AuditReport:
-    """Put hostile text wherever text can come from the service or from a user's rule."""
+    """Return the report with hostile text wherever the service or a user's rule supplies text."""
     keys = [
         attrs.evolve(
             key,

@@ -1,4 +1,4 @@
-"""Small answers that decompress into large bodies."""
+"""Small responses that decompress into large bodies."""
 
 import zlib
 from functools import cache
@@ -12,19 +12,19 @@ _ZLIB_HEAD = b"\x78\x9c"
 
 @named
 def gzip_bomb(mib: int = 300) -> Step:
-    """Answer with about 1 kB a MiB that is, by gzip's rules, so many MiB of zeros."""
+    """Respond with gzip data that expands to this many MiB of zeros, from about 1 kB a MiB."""
     return reply(body=gzip_zeros(mib), headers={"Content-Encoding": "gzip"})
 
 
 @named
 def deflate_bomb(mib: int = 300) -> Step:
-    """Answer with about 1 kB a MiB that is, by zlib's rules, so many MiB of zeros."""
+    """Respond with zlib data that expands to this many MiB of zeros, from about 1 kB a MiB."""
     return reply(body=zlib_zeros(mib), headers={"Content-Encoding": "deflate"})
 
 
 @cache
 def gzip_zeros(mib: int) -> bytes:
-    """Compress so many MiB of zeros; checksum and length are right."""
+    """Return this many MiB of zeros as gzip, with correct checksum and length."""
     checksum = 0
     for _ in range(mib):
         checksum = zlib.crc32(_MIB, checksum)
@@ -34,7 +34,7 @@ def gzip_zeros(mib: int) -> bytes:
 
 @cache
 def zlib_zeros(mib: int) -> bytes:
-    """Compress so many MiB of zeros in zlib's format; the checksum is right."""
+    """Return this many MiB of zeros in zlib's format, with a correct checksum."""
     checksum = 1
     for _ in range(mib):
         checksum = zlib.adler32(_MIB, checksum)
@@ -42,7 +42,8 @@ def zlib_zeros(mib: int) -> bytes:
 
 
 def _deflated(mib: int) -> bytes:
-    """Compress one MiB, and repeat it: a full flush leaves no state between blocks."""
+    """Return this many MiB of zeros as a raw deflate stream."""
+    # A full flush leaves no state between blocks, so one compressed MiB can be repeated.
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     block = packer.compress(_MIB) + packer.flush(zlib.Z_FULL_FLUSH)
     return block * mib + packer.flush(zlib.Z_FINISH)

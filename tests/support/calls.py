@@ -1,4 +1,4 @@
-"""One call of each operation: how it is made, what it sends, and an answer that pleases it."""
+"""One call of each operation: how it is made, what it sends, and a valid response."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -13,13 +13,13 @@ ClientFor = Callable[..., AsyncOpenRouter]
 """The fixture `client_for` of the wire tests."""
 
 KEY: Final = "sk-or-v1-" + "5e" * 32
-"""A management key for tests that do not hunt for it."""
+"""A management key for tests that do not search for leaks of it."""
 NEW_KEY: Final = "sk-or-v1-" + "d4" * 32
 HASH: Final = "b01d52606dc8f0a8303a7b5cc3fa07109c2e346cec7c0a16b40de462992ce945"
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """Return a key as the service describes it; `...` leaves a field out."""
+    """Return a key's record in the service's shape; `...` omits a field."""
     usage = {f"{kind}{window}": 0.5 for kind in ("usage", "byok_usage") for window in _WINDOWS}
     fields = {
         "hash": HASH,
@@ -44,7 +44,7 @@ CURRENT_KEY: Final = {"label": "sk-or-v1-5e5...e5e", "usage": 0.5, "is_free_tier
 
 
 def pages_of(rows: list[Any], page_size: int = 100) -> Callable[[Any], Step]:
-    """Return a handler that lists these records, so many on a page."""
+    """Return a handler that lists these records, `page_size` per page."""
 
     def handler(request: Any) -> Step:
         offset = int(parse_qs(urlsplit(request.target).query).get("offset", ["0"])[0])
@@ -54,26 +54,26 @@ def pages_of(rows: list[Any], page_size: int = 100) -> Callable[[Any], Step]:
 
 
 def problem(status: int, message: str = "no", **metadata: Any) -> dict[str, Any]:
-    """Return an error's document as the service writes it."""
+    """Return an error's document in the service's shape."""
     return {"error": {"code": status, "message": message, "metadata": metadata or None}}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of an operation with fixed parameters."""
+    """A call of an operation with fixed params."""
 
     name: str
-    """The operation's."""
+    """The method's name."""
     method: str
     target: str
-    """Below the base URL."""
+    """The path below the base URL."""
     document: Any
-    """The answer."""
+    """The response."""
     status: int = 200
     place: str = "api_keys"
     parameters: tuple[tuple[str, Any], ...] = ()
     sent: Any = None
-    """The body as JSON."""
+    """The request's body as JSON."""
 
     def __call__(self, client: AsyncOpenRouter, **options: Any) -> Awaitable[Any]:
         """Make the call."""
@@ -81,23 +81,23 @@ class Call:
         return method(**dict(self.parameters), **options)
 
     def __str__(self) -> str:
-        """Name a parametrized test."""
+        """Return the id of a parametrized test."""
         return self.name if self.place == "api_keys" else f"{self.place}.{self.name}"
 
     @property
     def body(self) -> bytes:
-        """The body's exact bytes."""
+        """The exact bytes of the request's body."""
         return json.dumps(self.sent, separators=(",", ":")).encode() if self.sent else b""
 
     @property
     def operation(self) -> str:
-        """What errors and log lines call the operation."""
+        """The operation's name in errors and log lines."""
         if self.place == "workspaces":
             return "list_workspaces" if self.name == "list" else "get_workspace"
         return self.name
 
     def ok(self, **options: Any) -> Step:
-        """Make a step that answers well."""
+        """Build a step that responds with success."""
         return reply(self.status, json=self.document, **options)
 
 
@@ -133,4 +133,4 @@ ASSIGNMENTS: Final = Call(
 
 CALLS: Final = (LIST, CREATE, GET, UPDATE, DELETE, CURRENT, WORKSPACES, WORKSPACE, ASSIGNMENTS)
 REPEATABLE: Final = tuple(call for call in CALLS if call is not CREATE)
-"""All but the create, which is never sent again once it may have arrived."""
+"""All but the create, which is never retried once it may have arrived."""

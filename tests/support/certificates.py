@@ -1,4 +1,4 @@
-"""Certificates for `127.0.0.1` and `localhost`: a good one, and one for each way to be wrong."""
+"""Certificates for `127.0.0.1` and `localhost`: a valid one, and one per kind of fault."""
 
 import ssl
 import tempfile
@@ -20,27 +20,27 @@ def _authority() -> trustme.CA:
 
 
 def authority_pem() -> bytes:
-    """Return the authority's certificate, for a client that reads it from a file."""
+    """Return the authority's certificate, for clients that read it from a file."""
     return _authority().cert_pem.bytes()
 
 
 def trusting_client() -> ssl.SSLContext:
-    """Make a client's context that trusts the authority and nobody else."""
+    """Build a client context that trusts only the authority."""
     return ssl.create_default_context(cadata=authority_pem().decode())
 
 
 def good_server() -> ssl.SSLContext:
-    """Make a server's context that a trusting client accepts."""
+    """Build a server context that a trusting client accepts."""
     return _issued(_authority().issue_cert("127.0.0.1", "localhost"))
 
 
 def wrong_name_server() -> ssl.SSLContext:
-    """Make a server's context whose certificate is the authority's, but for another host."""
+    """Build a server context whose certificate was issued for another host."""
     return _issued(_authority().issue_cert("elsewhere.example"))
 
 
 def expired_server() -> ssl.SSLContext:
-    """Make a server's context whose certificate ended yesterday, and is right otherwise."""
+    """Build a server context whose otherwise valid certificate expired yesterday."""
     now = datetime.now(UTC)
     return _issued(
         _authority().issue_cert(
@@ -53,7 +53,7 @@ def expired_server() -> ssl.SSLContext:
 
 
 def self_signed_server() -> ssl.SSLContext:
-    """Make a server's context whose certificate nobody else signed, and is right otherwise."""
+    """Build a server context whose otherwise valid certificate is self-signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -1,11 +1,11 @@
-"""A TCP proxy that treats connections badly, the same way for the same seed.
+"""A TCP proxy that damages connections, reproducibly for the same seed.
 
     async with ChaosProxy("127.0.0.1", server.port, by_turn(reset(after=10))) as proxy:
         ...                                  # talk to proxy.url instead of server.url
         assert proxy.did["reset"] == 1
 
-It knows bytes, not HTTP. A turn begins where the client sends after it was sent something, which
-is one request and its answer as long as requests are not pipelined; each turn has one `Fault`.
+It knows bytes, not HTTP. A turn begins when the client sends after it has received something, so
+it is one request and its response as long as requests are not pipelined; each turn has one `Fault`.
 For a blocking test: `with in_thread(ChaosProxy(...)) as proxy` from `support.threads`.
 """
 
@@ -31,31 +31,31 @@ _READ: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """How one turn fares; the functions below make the usual ones."""
+    """What happens to one turn; the functions below build the usual ones."""
 
     name: str = "clean"
-    """Under which it is counted in `ChaosProxy.did`."""
+    """The name under which it is counted in `ChaosProxy.did`."""
     wait: float = 0.0
-    """Seconds before each piece is passed on, in both directions."""
+    """Seconds before each piece is forwarded, in both directions."""
     piece: int | None = None
-    """Bytes that are passed on at once; None: as they come."""
+    """Bytes forwarded at once; None: as they arrive."""
     cut: Cut | None = None
-    """What happens once `after` bytes of the turn went in `direction`, and more, or the last of
-    them, have come: with 0, the turn's first bytes in that direction are not passed on."""
+    """What happens after `after` bytes of the turn have been forwarded in `direction`; with 0, none
+    of the turn's bytes in that direction are forwarded."""
     after: int = 0
     direction: Direction = "down"
-    """`up`: from the client to the server; `down`: back."""
+    """`up`: from client to server; `down`: from server to client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Which turn a fault is asked for; every number starts at 1."""
+    """The position of a turn; every number starts at 1."""
 
     connection: int
     number: int
-    """Of its connection."""
+    """Within its connection."""
     overall: int
-    """Of the proxy."""
+    """Within the proxy."""
 
 
 Weather = Callable[[Turn], Fault]
@@ -63,50 +63,50 @@ CLEAN: Final = Fault()
 
 
 def latency(seconds: float) -> Fault:
-    """Hold every piece back for so many seconds, in both directions."""
+    """Delay every piece by this many seconds, in both directions."""
     return Fault(name="latency", wait=seconds)
 
 
 def drip(every: float = 0.01, size: int = 1) -> Fault:
-    """Pass on `size` bytes every so many seconds."""
+    """Forward `size` bytes every `every` seconds."""
     return Fault(name="drip", wait=every, piece=size)
 
 
 def bandwidth(bytes_per_second: float) -> Fault:
-    """Pass on so many bytes a second, in twenty pieces of equal size."""
+    """Forward this many bytes a second, in twenty pieces of equal size."""
     piece = max(1, round(bytes_per_second / 20))
     return Fault(name="bandwidth", wait=piece / bytes_per_second, piece=piece)
 
 
 def reset(after: int = 0, direction: Direction = "down") -> Fault:
-    """Reset both sides (RST) after so many bytes."""
+    """Reset both sides (RST) after this many bytes."""
     return Fault(name="reset", cut="reset", after=after, direction=direction)
 
 
 def truncate(after: int = 0, direction: Direction = "down") -> Fault:
-    """Close both sides in order (FIN) after so many bytes."""
+    """Close both sides gracefully (FIN) after this many bytes."""
     return Fault(name="truncate", cut="truncate", after=after, direction=direction)
 
 
 def stall(after: int = 0, direction: Direction = "down") -> Fault:
-    """Pass nothing on after so many bytes, until one side leaves."""
+    """Forward nothing after this many bytes, until one side closes."""
     return Fault(name="stall", cut="stall", after=after, direction=direction)
 
 
 def by_connection(*faults: Fault, then: Fault = CLEAN) -> Weather:
-    """Return the first fault to every turn of the first connection, and so on."""
+    """Apply the first fault to every turn of the first connection, and so on."""
     return lambda turn: faults[turn.connection - 1] if turn.connection <= len(faults) else then
 
 
 def by_turn(*faults: Fault, then: Fault = CLEAN) -> Weather:
-    """Return the first fault to the first turn of all, and so on."""
+    """Apply the first fault to the first turn of the proxy, and so on."""
     return lambda turn: faults[turn.overall - 1] if turn.overall <= len(faults) else then
 
 
 def mixed(seed: int, *chances: tuple[float, Fault]) -> Weather:
-    """Draw each turn's fault: each with its chance (0 to 1), none with the rest.
+    """Draw a fault for each turn by its probability (0 to 1); none with the remaining probability.
 
-    What the nth turn of the mth connection draws depends on the seed alone, not on timing.
+    What the nth turn of the mth connection draws depends only on the seed, not on timing.
     """
     weights = [chance for chance, _ in chances]
     faults = [*(fault for _, fault in chances), CLEAN]
@@ -123,7 +123,7 @@ def _clear(_: Turn) -> Fault:
 
 
 class _CutError(Exception):
-    """A connection is to end now, in the way that it says."""
+    """The connection must end now, in the given way."""
 
     def __init__(self, how: Cut) -> None:
         super().__init__(how)
@@ -132,7 +132,7 @@ class _CutError(Exception):
 
 @dataclass(slots=True)
 class _Link:
-    """Both sides of one connection, and where it is in its turn."""
+    """Both sides of a connection, and the state of its current turn."""
 
     number: int
     client: asyncio.StreamWriter
@@ -145,28 +145,28 @@ class _Link:
 
 
 class ChaosProxy:
-    """Listens on the loopback address, and passes everything on to one upstream address."""
+    """A proxy on loopback that forwards everything to one upstream address."""
 
     def __init__(self, host: str, port: int, weather: Weather = _clear) -> None:
-        """Prepare it; without a weather it is a plain proxy, whose `weather` may be set later."""
+        """Prepare the proxy; without `weather`, which may be set later, it causes no faults."""
         self.weather = weather
         self.did: Counter[str] = Counter()
-        """Turns by the name of the fault they suffered, once they did, and all `connections`."""
+        """The number of faults that have happened by name, and of `connections`."""
         self.passed: Counter[Direction] = Counter()
-        """Bytes passed on."""
+        """Bytes forwarded by direction."""
         self.drawn: list[tuple[Turn, Fault]] = []
-        """Every turn in the order in which they began, with the fault meant for it."""
+        """All turns in the order of their start, each with its fault."""
         self._upstream = (host, port)
         self._listener = Listener(self._serve)
 
     @property
     def port(self) -> int:
-        """The proxy's own port, once it was entered."""
+        """The proxy's own port, once it has been entered."""
         return self._listener.port
 
     @property
     def url(self) -> str:
-        """The proxy's own origin, without a slash at its end."""
+        """The proxy's own origin, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
@@ -194,7 +194,7 @@ class ChaosProxy:
             end = _reset if cut.how == "reset" else asyncio.StreamWriter.close
             for each in writers:
                 end(each)
-        except OSError:  # what one side suffers, the other does
+        except OSError:  # a failure on one side is passed on to the other
             for each in writers:
                 _reset(each)
         finally:
@@ -207,7 +207,7 @@ class ChaosProxy:
     async def _pass_both_ways(
         self, link: _Link, reader: asyncio.StreamReader, up_reader: asyncio.StreamReader
     ) -> None:
-        for writer in (link.client, link.server):  # so that drained means handed to the system
+        for writer in (link.client, link.server):  # so that drain waits until the system has all
             writer.transport.set_write_buffer_limits(high=0)
         pumps = [
             asyncio.create_task(self._pump(link, "up", reader, link.server)),
@@ -269,7 +269,7 @@ class ChaosProxy:
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
-    if writer.get_extra_info("socket").fileno() >= 0:  # closed transports may not bear it
+    if writer.get_extra_info("socket").fileno() >= 0:  # aborting a closed transport may fail
         writer.transport.abort()
 
 

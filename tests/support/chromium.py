@@ -1,4 +1,4 @@
-"""A browser for pages, and what it has seen of them; skips where there is none."""
+"""A Chromium that opens pages and records their requests; tests skip where there is none."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ class Browser:
         self._driver = driver
 
     def open(self, page: Path, *, width: int = 1280, dark: bool = False) -> None:
-        """Load a page in a window of that width; what was seen before is forgotten."""
+        """Load a page in a window of this width, and discard earlier log entries."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._driver.get("about:blank")
@@ -36,15 +36,15 @@ class Browser:
         self._driver.get(page.as_uri())
 
     def ask(self, script: str, *arguments: object) -> Any:
-        """Run a function's body in the page and give what it returns."""
+        """Run a function's body in the page and return its result."""
         return self._driver.execute_script(script, *arguments)
 
     def complaints(self) -> list[str]:
-        """Return what the console said since the last time."""
+        """Return the console's messages since the last call."""
         return [entry["message"] for entry in self._driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Return the addresses that were asked for since the last time."""
+        """Return the URLs requested since the last call."""
         events = (json.loads(e["message"])["message"] for e in self._driver.get_log("performance"))
         return [
             event["params"]["request"]["url"]
@@ -55,7 +55,7 @@ class Browser:
 
 @contextmanager
 def chromium(profile: Path) -> Iterator[Browser]:
-    """Start a browser with a fresh profile; skips the test where there is none."""
+    """Start a browser with a fresh profile; skips the test if there is none."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if program is None or driver is None:

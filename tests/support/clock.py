@@ -1,28 +1,28 @@
-"""A clock on which waiting takes no time."""
+"""A clock whose sleeps take no time."""
 
 import asyncio
 import time
 
 
 class FakeClock:
-    """Stands in for the clock, the sleep and the random of code that backs off.
+    """Replaces the clock, sleep and jitter of code that backs off.
 
-    Time runs as it really does, and jumps by the whole of each sleep. It is one clock for all:
-    when two tasks sleep at once, it jumps twice.
+    Time runs as usual and jumps forward by each sleep. It is shared by all tasks: if two tasks
+    sleep at once, it jumps twice.
     """
 
     def __init__(self, fraction: float = 1.0) -> None:
         self.fraction = fraction
-        """Which part of its upper bound `jitter` gives, from 0 to 1."""
+        """The fraction of its upper bound that `jitter` returns, from 0 to 1."""
         self.sleeps: list[float] = []
-        """Every sleep asked for, in seconds, in order."""
+        """Every requested sleep in seconds, in order."""
         self.jitters: list[float] = []
-        """Every upper bound that `jitter` was given, in order."""
+        """Every upper bound passed to `jitter`, in order."""
         self.skipped = 0.0
-        """Seconds that were not waited."""
+        """Seconds skipped so far."""
 
     def time(self) -> float:
-        """Give the running loop's time, or without a loop the monotonic one, plus what was skipped.
+        """Return the running loop's time, or the monotonic one without a loop, plus the skipped.
 
         The two agree on asyncio's own loops.
         """
@@ -33,7 +33,7 @@ class FakeClock:
         return real + self.skipped
 
     async def sleep(self, seconds: float) -> None:
-        """Record the sleep, let other tasks run once, and be later by so much."""
+        """Record the sleep, advance the clock by it, and let other tasks run once."""
         self.sleeps.append(seconds)
         self.advance(max(0.0, seconds))
         await asyncio.sleep(0)
@@ -44,5 +44,5 @@ class FakeClock:
         return upper * self.fraction
 
     def advance(self, seconds: float) -> None:
-        """Be later by so many seconds."""
+        """Advance the clock by this many seconds."""
         self.skipped += seconds

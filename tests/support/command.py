@@ -1,4 +1,4 @@
-"""The command: in this process, in one of its own with pipes, or at a terminal."""
+"""Run the command: in this process, in a subprocess with pipes, or at a terminal."""
 
 import io
 import logging
@@ -20,14 +20,14 @@ import pytest
 from openrouter_async.cli import _app as command
 
 _OURS: Final = ("OPENROUTER_", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS", "NO_COLOR", "COLUMNS")
-"""What the machine may have set, and the tests set themselves."""
+"""Prefixes of variables that the machine may have set; only the tests set them."""
 _PATIENCE: Final = 20.0
 PROGRAM: Final = (sys.executable, "-m", "openrouter_async.cli")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a run ended."""
+    """The result of a run."""
 
     code: int
     out: str
@@ -35,14 +35,14 @@ class Result:
 
     @property
     def complaint(self) -> str:
-        """Standard error, which is one line without a traceback."""
+        """The error message; asserts that standard error is exactly one line."""
         assert self.err.count("\n") == 1, self.err
         assert self.err.startswith("error: "), self.err
         return self.err.removeprefix("error: ").rstrip("\n")
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Make an environment without this machine's settings and key."""
+    """Return an environment without this machine's settings and key."""
     kept = {k: v for k, v in os.environ.items() if not k.upper().startswith(_OURS)}
     return {**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **settings}
 
@@ -55,7 +55,7 @@ def run(
     program: Sequence[str] = PROGRAM,
     cwd: str | os.PathLike[str] | None = None,
 ) -> Result:
-    """Run the command with these arguments and settings to its end."""
+    """Run the command in a subprocess and return its result."""
     done = subprocess.run(
         [*program, *arguments],
         env=environment(**(env or {})),
@@ -73,19 +73,19 @@ def run(
 
 
 class Inside:
-    """The command within this process, which is ten times as fast; not for what the process is."""
+    """Runs the command in this process, ten times as fast; not for tests of the process itself."""
 
     def __init__(
         self, capture: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Catch what it writes (with `capfd`), and undo what it sets."""
+        """Capture its output (with `capfd`), and undo its settings."""
         self._capture = capture
         self._monkeypatch = monkeypatch
 
     def __call__(
         self, *arguments: str, env: Mapping[str, str] | None = None, stdin: bytes = b""
     ) -> Result:
-        """Run the command with these arguments and settings to its end."""
+        """Run the command and return its result."""
         self._capture.readouterr()
         with self._monkeypatch.context() as patch, _logging_kept():
             for name in os.environ.keys() - environment().keys():
@@ -112,7 +112,7 @@ def _logging_kept() -> Iterator[None]:
 
 
 class Terminal:
-    """The command at a terminal of its own; `pipe_stdout` keeps standard output off it."""
+    """The command at a pseudo-terminal; with `pipe_stdout`, standard output is a pipe."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Terminal:
         width: int = 80,
         pipe_stdout: bool = False,
     ) -> None:
-        """Start it."""
+        """Start the command."""
         self._master, terminal = pty.openpty()
         os.set_blocking(self._master, False)
         self.seen = ""
@@ -151,7 +151,7 @@ class Terminal:
         os.close(self._master)
 
     def expect(self, text: str) -> None:
-        """Wait until the terminal has shown this."""
+        """Wait until the terminal has shown this text."""
         end = time.monotonic() + _PATIENCE
         while text not in self.seen:
             assert time.monotonic() < end, f"no {text!r} in {self.seen[-500:]!r}"
@@ -160,7 +160,7 @@ class Terminal:
             assert not ended or text in self.seen, f"no {text!r} in {self.seen[-500:]!r}"
 
     def type(self, text: str) -> None:
-        """Type."""
+        """Type text."""
         os.write(self._master, text.encode())
 
     def interrupt(self) -> None:
@@ -168,7 +168,7 @@ class Terminal:
         self.process.send_signal(signal.SIGINT)
 
     def wait(self) -> int:
-        """Wait for the end and give the exit code."""
+        """Wait for the command to end and return its exit code."""
         end = time.monotonic() + _PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < end, f"still running: {self.seen!r}"
@@ -177,7 +177,7 @@ class Terminal:
         return self.process.returncode
 
     def _read(self) -> None:
-        with suppress(OSError):  # on Linux the end of the other side is EIO
+        with suppress(OSError):  # Linux reports EIO when the other side has closed
             while select.select([self._master], [], [], 0.05)[0]:
                 data = os.read(self._master, 65536)
                 if not data:

@@ -1,4 +1,4 @@
-"""What is done with the files of a folder, in order, and what of it a power cut could undo."""
+"""Record changes to the files of a folder, and find those that a power cut could undo."""
 
 import os
 from collections.abc import Callable
@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 Event = tuple[str, str, bytes]
-"""What was done (`write`, `sync`, `create`, `rename`, `remove` or `POST`), where, and the data."""
+"""Kind (`write`, `sync`, `create`, `rename`, `remove` or `POST`), path and data of a change."""
 
 
 class Disk:
-    """Records what this process does with the files below a folder, and what lies between.
+    """Records this process's changes to files below a folder, and the requests between them.
 
-    `requests` counts the requests that must find everything before them on the disk.
+    `requests` returns the number of requests so far; when one is sent, all earlier changes must be
+    on the disk.
     """
 
     def __init__(
         self, folder: Path, patch: pytest.MonkeyPatch, requests: Callable[[], int]
     ) -> None:
-        """Begin to record."""
+        """Start recording."""
         self.events: list[Event] = []
         self._folder = folder
         self._requests = requests
@@ -66,10 +67,10 @@ class Disk:
         return path.relative_to(self._folder).as_posix()
 
     def lost_by_a_power_cut(self) -> list[str]:
-        """Describe each step that goes on from something that is not on the disk yet.
+        """Return a description of each step taken before an earlier change was on the disk.
 
-        Before a request, a rename and the end, and before a journal says the next thing, all that
-        was done must be there. Names in a folder are no part of what is done in the same folder.
+        All changes must be on the disk before a request, a rename, the end, and the next write to
+        a journal. Names in a folder do not count for steps in the same folder.
         """
         unsynced: set[str] = set()
         lost: list[str] = []

@@ -1,4 +1,4 @@
-"""Interrupt a coroutine where it waits: at its first `await`, its second, and so on."""
+"""Interrupt a coroutine at its nth wait."""
 
 import asyncio
 import types
@@ -12,23 +12,23 @@ When = Literal["at once", "when ready", "by Ctrl-C"]
 class Interruption:
     """Runs a coroutine and interrupts it the nth time that it waits.
 
-    `await Interruption(n, when)(coroutine)` gives what the coroutine gives. `at once`: it is
-    cancelled as it begins to wait; `when ready`: what it waited for has come, and is lost;
-    `by Ctrl-C`: a KeyboardInterrupt is raised where it waits.
+    `await Interruption(n, when)(coroutine)` returns the coroutine's result. `at once`: it is
+    cancelled as it starts to wait; `when ready`: it is cancelled when the result that it waits for
+    is there, which is lost; `by Ctrl-C`: a KeyboardInterrupt is raised where it waits.
     """
 
     def __init__(self, at: int, when: When) -> None:
-        """Prepare it."""
+        """Prepare to interrupt the wait number `at`, counted from 1."""
         self.waits = 0
-        """How often the coroutine has waited."""
+        """How many times the coroutine has waited."""
         self.thrown: BaseException | None = None
-        """What was thrown into the coroutine."""
+        """The exception thrown into the coroutine."""
         self._at = at
         self._when = when
 
     @property
     def came_too_late(self) -> bool:
-        """Whether the coroutine waited less often than that, and was not interrupted."""
+        """Whether the coroutine ended before that wait, and so was not interrupted."""
         return self.waits < self._at
 
     @types.coroutine
@@ -49,7 +49,7 @@ class Interruption:
                 if self.waits == self._at and self._when == "by Ctrl-C":
                     raise KeyboardInterrupt  # noqa: TRY301 - as a signal handler would
                 yield waits_for
-            except BaseException as error:  # noqa: BLE001 - it is the coroutine's to handle
+            except BaseException as error:  # noqa: BLE001 - the coroutine handles it
                 self.thrown = error
                 step, value = coroutine.throw, error
 
@@ -60,7 +60,7 @@ class Interruption:
             return
         if self._when == "at once":
             task.cancel()
-        elif waits_for is None:  # a bare turn of the loop
+        elif waits_for is None:  # sleep(0): nothing to wait for but the loop's next iteration
             asyncio.get_running_loop().call_soon(task.cancel)
         else:
             waits_for.add_done_callback(lambda _: task.cancel())

@@ -1,11 +1,11 @@
-"""Work that is killed at one of its steps: a program of its own, which forks for each kill.
+"""A program that does work and is killed at one of its steps; it forks for each kill.
 
-A step is one call of `os` that changes a file, a half of each write, and each side of a request.
+A step is one call of `os` that changes a file, half of each write, and each side of a request.
 
     python -m support.killed URL KEY     # then, a line each:  WORK STEP FOLDER [HASH]
 
-For each line it answers with the child's exit status: -9 where it was killed, 0 where the work has
-fewer steps than that. A step of 0 kills nowhere.
+For each line it prints the child's exit status: -9 if it was killed, 0 if the work has fewer steps
+than that. With a step of 0 it is never killed.
 """
 
 import asyncio
@@ -20,29 +20,29 @@ from typing import Any
 from openrouter_async import AsyncOpenRouter, _transport
 from openrouter_async.provisioning import DotenvSink, FileSink, Sink
 
-IMPORTED = (_transport,)  # once, and not in each child
+IMPORTED = (_transport,)  # import once here instead of in each child
 CHANGING = ("open", "fsync", "replace", "unlink", "ftruncate", "mkdir", "fchmod")
 NAME = "killed"
 
 
 class Steps:
-    """Counts steps, and kills this process at one of them."""
+    """Counts steps and kills this process at one of them."""
 
     def __init__(self, fatal: int) -> None:
         self.left = fatal
 
     def __call__(self) -> bool:
-        """Count a step; True: this is the fatal one."""
+        """Count a step and return whether it is the fatal one."""
         self.left -= 1
         return self.left == 0
 
     def step(self) -> None:
-        """Count a step, and die at the fatal one."""
+        """Count a step, and kill the process at the fatal one."""
         if self():
             os.kill(os.getpid(), signal.SIGKILL)
 
     def install(self) -> None:
-        """Count what changes files, and both sides of each request."""
+        """Count changes to files, and both sides of each request."""
         for name in CHANGING:
             setattr(os, name, self._counted(getattr(os, name)))
         write = os.write
@@ -76,14 +76,14 @@ class Steps:
 
 
 def sink_in(folder: Path, work: str) -> Sink:
-    """The sink of a piece of work."""
+    """Return the sink for a kind of work."""
     if work.endswith("-dotenv"):
         return DotenvSink(folder / ".env", "KEY")
     return FileSink(folder / "sink.key")
 
 
 async def do(client: AsyncOpenRouter, work: str, folder: Path, rest: list[str]) -> None:
-    """Do one piece of work."""
+    """Do one kind of work."""
     keys, journal = client.api_keys, folder / "journal"
     match work:
         case "provision" | "provision-dotenv":
@@ -102,13 +102,13 @@ async def do(client: AsyncOpenRouter, work: str, folder: Path, rest: list[str]) 
 
 
 async def run(url: str, key: str, work: str, folder: Path, rest: list[str]) -> None:
-    """Do it with a client of its own."""
+    """Do the work with a new client."""
     async with AsyncOpenRouter(key, server_url=url) as client:
         await do(client, work, folder, rest)
 
 
 def main() -> None:
-    """Answer each line of standard input by one of standard output."""
+    """Print one line for each line of standard input."""
     url, key = sys.argv[1:]
     for line in sys.stdin:
         work, fatal, folder, *rest = line.split()

@@ -1,4 +1,4 @@
-"""What a piece of code left open: file descriptors, asyncio tasks, threads."""
+"""Detect what code has left open: file descriptors, asyncio tasks, threads."""
 
 import asyncio
 import os
@@ -16,25 +16,25 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def open_descriptors() -> dict[int, str]:
-    """Return what each open descriptor of this process is; skips the test where nobody can say."""
+    """Return the target of each open descriptor; skips the test where it cannot be determined."""
     if not _DESCRIPTORS.is_dir():
         pytest.skip("open descriptors can be counted only where there is /proc/self/fd")
     found = {}
-    for entry in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - iterdir holds a descriptor meanwhile
+    for entry in os.listdir(_DESCRIPTORS):  # noqa: PTH208 - iterdir keeps a descriptor open
         try:
             found[int(entry)] = str((_DESCRIPTORS / entry).readlink())
-        except FileNotFoundError:  # the descriptor of the listing itself, for one
+        except FileNotFoundError:  # such as the descriptor of the listing itself
             continue
     return found
 
 
 def open_below(folder: Path) -> list[str]:
-    """Return what this process holds open below a folder, files that were removed too."""
+    """Return the files below a folder that this process holds open, including removed ones."""
     return [path for path in open_descriptors().values() if path.startswith(f"{folder}/")]
 
 
 def running_tasks() -> set[asyncio.Task[object]]:
-    """Return the unfinished tasks of the running loop, without the current one; none off a loop."""
+    """Return the running loop's unfinished tasks except the current one; none without a loop."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -49,7 +49,7 @@ def running_threads() -> set[threading.Thread]:
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What was open at one moment."""
+    """What is open at one moment."""
 
     descriptors: dict[int, str]
     tasks: set[asyncio.Task[object]]
@@ -57,11 +57,11 @@ class Census:
 
     @classmethod
     def take(cls) -> Self:
-        """Count now, as seen from the calling thread and its loop."""
+        """Take a census now, as seen from the calling thread and its loop."""
         return cls(open_descriptors(), running_tasks(), running_threads())
 
     def grown_since(self, before: "Census") -> list[str]:
-        """Describe what there is more of than before; empty where nothing has grown in number."""
+        """Return descriptions of what has grown in number since an earlier census."""
         grown: list[str] = []
         if len(self.descriptors) > len(before.descriptors):
             new = sorted(self.descriptors.items() - before.descriptors.items())
@@ -75,7 +75,7 @@ class Census:
 
 @asynccontextmanager
 async def no_leaks(within: float = 2.0) -> AsyncIterator[None]:
-    """Fail if, so many seconds after the block at the latest, it still holds anything open."""
+    """Fail if anything that the block opened is still open `within` seconds after it."""
     before = Census.take()
     yield
     deadline = time.monotonic() + within
@@ -86,7 +86,7 @@ async def no_leaks(within: float = 2.0) -> AsyncIterator[None]:
 
 @contextmanager
 def no_leaks_blocking(within: float = 2.0) -> Iterator[None]:
-    """Do the same without a loop, for descriptors and threads."""
+    """Fail likewise, without a loop, for descriptors and threads."""
     before = Census.take()
     yield
     deadline = time.monotonic() + within

@@ -1,4 +1,4 @@
-"""What every server here stands on: a port, a task for each connection, and a prompt end."""
+"""The base of every server here: a port, a task per connection, and a prompt shutdown."""
 
 import asyncio
 import socket
@@ -11,14 +11,14 @@ Serve = Callable[[socket.socket, int], Coroutine[Any, Any, None]]
 
 
 class Listener:
-    """Accepts on the loopback address, and runs `serve(socket, number)` for each connection.
+    """Accepts connections on loopback and runs `serve(socket, number)` for each.
 
-    Leaving it cancels what still runs and closes every socket. What a connection's task raised is
-    raised there, unless the block failed already.
+    Leaving it cancels running tasks and closes every socket. An error raised by a connection's task
+    is raised there, unless the block has failed already.
     """
 
     def __init__(self, serve: Serve, up_after: float | None = 0.0) -> None:
-        """Prepare it; the port refuses for `up_after` seconds, or if None until `up()`."""
+        """Prepare it; the port refuses connections for `up_after` seconds; None: until `up()`."""
         self.port = 0
         self.accepted = 0
         self.errors: list[BaseException] = []
@@ -30,7 +30,7 @@ class Listener:
         self._live: dict[asyncio.Task[None], socket.socket] = {}
         self._socket = socket.socket()
         self._socket.settimeout(0)
-        self._socket.bind(("127.0.0.1", 0))  # and refuses as long as it does not listen
+        self._socket.bind(("127.0.0.1", 0))  # refuses connections until it listens
         self.port = self._socket.getsockname()[1]
         if self._up_after == 0:
             self._listen()
@@ -43,7 +43,7 @@ class Listener:
     ) -> None:
         self._loop.remove_reader(self._socket)
         self._socket.close()
-        for _tick in range(3):  # a TLS transport younger than this cannot be aborted
+        for _tick in range(3):  # a TLS transport needs some iterations before it can be aborted
             await asyncio.sleep(0)
         live = dict(self._live)
         for task in live:
@@ -55,7 +55,7 @@ class Listener:
             raise self.errors[0]
 
     def up(self) -> None:
-        """Listen from now on; may be called from any thread."""
+        """Start listening; may be called from any thread."""
         self._loop.call_soon_threadsafe(self._listen)
 
     def _listen(self) -> None:
@@ -68,7 +68,7 @@ class Listener:
         with suppress(BlockingIOError, ConnectionError):
             sock, _ = self._socket.accept()
             sock.settimeout(0)
-            # Otherwise the last bytes before a reset may never leave.
+            # Without it the last bytes before a reset may never be sent.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted += 1
             task = self._loop.create_task(self._serve(sock, self.accepted))

@@ -1,4 +1,4 @@
-"""Lists of keys that change while they are read: callers without a network."""
+"""Callers without a network, whose lists of keys change while they are read."""
 
 import asyncio
 import random
@@ -40,10 +40,10 @@ SAMPLE = APIKey(
 
 
 class ChangingList:
-    """Keys of one workspace, newest first, and who may change them after each page that is read.
+    """The keys of one workspace, newest first, which may change after each page that is read.
 
-    Answers come in no order: each call takes a few turns of the loop before it sees the list and a
-    few after, as many as the seed says.
+    Responses arrive in any order: each call waits a few iterations of the loop, drawn from the
+    seed, before it reads the list and again afterwards.
     """
 
     def __init__(
@@ -63,22 +63,22 @@ class ChangingList:
         self.create(keys)
         self.original = [key.hash for key in self.rows]
         self.requests: list[int] = []
-        """The offset of each request, in the order in which they saw the list."""
+        """The offsets of the requests, in the order in which they read the list."""
         self.under_way = 0
         self.most_under_way = 0
         self.answer: Callable[[int], list[APIKey]] = self.slice
-        """What a request for an offset sees."""
+        """Returns the page at an offset."""
         self.failures: dict[int, OpenRouterError] = {}
-        """For the request of this number, from 0: what it raises."""
+        """The error to raise, by the number of the request, from 0."""
         self.unreadable: set[str] = set()
-        """Hashes of records that are set aside."""
+        """Hashes of records that cannot be read."""
         self.page_size = page_size
         self.hang_after: int | None = None
-        """After so many requests the others have no answer, ever; None: all are answered."""
+        """The number of requests after which there is no response; None: there always is."""
         self._after_page = after_page
 
     def create(self, count: int) -> None:
-        """Put new keys at the top."""
+        """Add new keys at the top."""
         new = [
             attrs.evolve(
                 SAMPLE,
@@ -92,22 +92,22 @@ class ChangingList:
         self.rows[:0] = reversed(new)
 
     def delete(self, count: int, *, among: int | None = None) -> None:
-        """Take keys out at random places, of the first `among`; None: of all."""
+        """Delete random keys among the first `among`; None: among all."""
         reach = min(len(self.rows), len(self.rows) if among is None else among)
         for index in sorted(self.random.sample(range(reach), min(count, reach)), reverse=True):
             del self.rows[index]
 
     def slice(self, offset: int) -> list[APIKey]:
-        """Return the page at an offset as it is now."""
+        """Return the current page at an offset."""
         return self.rows[offset : offset + self.page_size]
 
     @property
     def stable(self) -> set[str]:
-        """The hashes of keys that were there all the time."""
+        """The hashes of keys that have been there throughout."""
         return {key.hash for key in self.rows} & set(self.original)
 
     async def call(self, operation: Any, given: Any, options: Any = None, **_: Any) -> Any:
-        """Answer a request for a page."""
+        """Return the response to a request for a page."""
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
@@ -140,7 +140,7 @@ class ChangingList:
 
 
 class Account:
-    """Workspaces with their lists, the first one the default; a caller without a network."""
+    """A caller without a network: workspaces with their lists, the default one first."""
 
     def __init__(self, **keys: int) -> None:
         self.lists = {
@@ -148,16 +148,16 @@ class Account:
             for number, (space, count) in enumerate(keys.items())
         }
         self.failures: dict[str, OpenRouterError] = {}
-        """By the name of an operation, or a workspace's id: what its requests raise."""
+        """The error to raise, by the name of an operation or a workspace's id."""
         self.calls: list[tuple[str, Any]] = []
-        """Operation and parameters of each request."""
+        """Operation and params of each request."""
         self.under_way = 0
         self.most_under_way = 0
 
     async def call(
         self, operation: Any, given: Any, options: Any = None, *, throttle: Throttle | None = None
     ) -> Any:
-        """Answer a request."""
+        """Return the response to a request."""
         if throttle is not None:
             throttle.requests += 1
         self.calls.append((operation.name, given))

@@ -1,4 +1,4 @@
-"""Ports of the loopback address that refuse, stay silent, or do not even take a connection."""
+"""Loopback ports that refuse connections, stay silent, or never complete a connection."""
 
 import socket
 import ssl
@@ -11,15 +11,15 @@ from support.steps import Handler, Step
 
 @contextmanager
 def refused_port() -> Iterator[int]:
-    """Return a port that refuses connections for as long as the block lasts."""
+    """Yield a port that refuses connections during the block."""
     with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can take it either
+        holder.bind(("127.0.0.1", 0))  # bound but not listening, so no other program can take it
         yield holder.getsockname()[1]
 
 
 @contextmanager
 def mute_port() -> Iterator[int]:
-    """Return a port that takes connections and bytes, and never sends one (no TLS greeting)."""
+    """Yield a port that accepts connections and bytes but never sends any, not even for TLS."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
@@ -28,11 +28,12 @@ def mute_port() -> Iterator[int]:
 
 @contextmanager
 def unconnectable_port() -> Iterator[int]:
-    """Give a port on which connecting neither succeeds nor fails (on Linux: its queue is full)."""
+    """Yield a port on which connecting neither succeeds nor fails."""
     with ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
+        # On Linux, connecting hangs while the queue of pending connections is full.
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
             filler.settimeout(0)
@@ -43,7 +44,7 @@ def unconnectable_port() -> Iterator[int]:
 class RefuseThenServe(ScriptedServer):
     """A scripted server whose port refuses connections at first.
 
-    It does so for `up_after` seconds, or, where that is None, until `up()` is called.
+    It does so for `up_after` seconds, or until `up()` is called if that is None.
     """
 
     def __init__(
@@ -54,5 +55,5 @@ class RefuseThenServe(ScriptedServer):
         handler: Handler | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Prepare it, as a `ScriptedServer` is."""
+        """Prepare the server; the parameters are those of `ScriptedServer`."""
         super().__init__(*steps, default=default, handler=handler, tls=tls, up_after=up_after)

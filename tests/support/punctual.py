@@ -1,4 +1,4 @@
-"""Deadlines, held against a plain timer, so that a busy machine does not fail a punctual client."""
+"""Check deadlines against a plain timer, so that a busy machine does not fail a punctual client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ TOLERANCE = 0.2  # seconds
 
 @asynccontextmanager
 async def due_in(seconds: float) -> AsyncIterator[None]:
-    """Fail if the block ends earlier, or later than 0.2 s after a timer of the same length rang."""
+    """Fail if the block ends early, or over 0.2 s after a timer of the same length has fired."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     rang: asyncio.Future[float] = loop.create_future()

@@ -1,4 +1,4 @@
-"""A client that knows nothing of HTTP, and so hides nothing."""
+"""A client that does not parse HTTP, and so hides nothing."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ GET = b"GET /keys?offset=100 HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def talk(port: int, request: bytes = GET, *, within: float = 3.0) -> tuple[bytes, str]:
-    """Send a request and read all that comes; tell whether FIN, RST or nothing ended it."""
+    """Send a request; return all bytes received and what ended them: FIN, RST or silence."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     received = b""
     ending = "fin"

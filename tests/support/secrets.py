@@ -1,4 +1,4 @@
-"""A secret to plant, and nets wide enough to find any piece of it."""
+"""A secret to plant, and checks that find any piece of it."""
 
 import logging
 import secrets
@@ -8,24 +8,24 @@ from contextlib import ExitStack, contextmanager
 from typing import Final
 
 PUBLIC_PREFIX: Final = "sk-or-v1-"
-_TELLING: Final = 12  # so many characters in a row are a leak
-_MASKED: Final = 5  # and in a report of one, not even so many are shown
+_TELLING: Final = 12  # this many characters in a row are a leak
+_MASKED: Final = 5  # a failure message shows fewer than this many in a row
 
 
 def planted_secret() -> str:
-    """Make a key that has the shape of a real one and opens nothing."""
+    """Return a random key in the shape of a real one."""
     return PUBLIC_PREFIX + secrets.token_hex(32)
 
 
 def assert_not_leaked(secret: str, *places: str | bytes) -> None:
-    """Fail if any 12 characters in a row of the secret stand in any place, in any case.
+    """Fail if any 12 consecutive characters of the secret occur in any place, ignoring case.
 
-    Its public prefix does not count. The failure says where, without saying what.
+    Its public prefix does not count. The failure shows where, with the secret masked.
     """
     __tracebackhide__ = True
     private = secret.removeprefix(PUBLIC_PREFIX).lower()
     if len(private) < _TELLING:
-        raise ValueError("too short to be told from other text")
+        raise ValueError("too short to tell from other text")
     for number, place in enumerate(places, 1):
         text = (place.decode("latin-1") if isinstance(place, bytes) else place).lower()
         found = [at for piece in _windows(private, _TELLING) if (at := text.find(piece)) >= 0]
@@ -39,7 +39,7 @@ def _windows(private: str, size: int) -> set[str]:
 
 
 def _quoted(private: str, text: str, at: int) -> str:
-    """Quote the surroundings of an offset, the secret's characters made unreadable."""
+    """Quote the text around an offset with the secret's characters masked."""
     quote = text[max(0, at - 60) : at + 100]
     pieces = _windows(private, _MASKED)
     starts = [i for i in range(len(quote)) if quote[i : i + _MASKED] in pieces]
@@ -49,7 +49,7 @@ def _quoted(private: str, text: str, at: int) -> str:
 
 
 class CapturedLogs(logging.Handler):
-    """Every log record that was written while `capture_logs` lasted."""
+    """All log records written during `capture_logs`."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
@@ -57,7 +57,7 @@ class CapturedLogs(logging.Handler):
         self._texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record, and at once the text of all that hangs on it."""
+        """Keep a record, and format everything attached to it at once."""
         self.records.append(record)
         formatted = logging.Formatter("%(name)s %(levelname)s %(message)s").format(record)
         parts = [formatted, *(f"{name}={value!r}" for name, value in vars(record).items())]
@@ -71,13 +71,13 @@ class CapturedLogs(logging.Handler):
         return "\n".join(self._texts)
 
     def messages(self, level: int = logging.DEBUG) -> list[str]:
-        """Return the messages of at least this level."""
+        """Return the messages at or above this level."""
         return [record.getMessage() for record in self.records if record.levelno >= level]
 
 
 @contextmanager
 def capture_logs() -> Iterator[CapturedLogs]:
-    """Capture what every logger logs, at every level, those made meanwhile included."""
+    """Capture the records of all loggers at every level, including those made in the block."""
     captured = CapturedLogs()
     root = logging.getLogger()
     known = [item for item in root.manager.loggerDict.values() if isinstance(item, logging.Logger)]
@@ -98,11 +98,11 @@ def capture_logs() -> Iterator[CapturedLogs]:
 def tracebacks_with_locals(
     error: BaseException, *, without_locals_of: Container[str] = frozenset()
 ) -> str:
-    """Format an error, and all that hangs on it, with the locals of every frame.
+    """Format an error and everything attached to it, with the locals of every frame.
 
-    Causes and contexts are followed even where `raise ... from None` hides them, groups are
-    entered. `without_locals_of`: file names whose frames are shown without locals; a test that
-    holds the secret itself gives its own `[__file__]`.
+    Follows causes and contexts even where `raise ... from None` hides them, and enters groups.
+    `without_locals_of`: file names whose frames are formatted without locals; a test that holds the
+    secret itself passes its own `[__file__]`.
     """
     texts = []
     for link in _chain(error):

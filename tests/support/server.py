@@ -1,10 +1,10 @@
-"""An HTTP/1.1 server that follows a script, one step a request, and keeps a wire log.
+"""An HTTP/1.1 server that follows a script, one step per request, and keeps a wire log.
 
     async with ScriptedServer(reply(503), reply(200, json={"data": []})) as server:
         ...
         assert [request.method for request in server.requests] == ["GET", "GET"]
 
-Steps are made by `support.steps` and `support.bombs`; the log's entries are `support.wire.Request`.
+Steps are built by `support.steps` and `support.bombs`; the log holds `support.wire.Request`s.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from support.threads import in_thread
 from support.wire import ClientGoneError, Connection, NotHTTPError, Request
 
 NO_STEP_LEFT: Final = reply(418, text="no step left in the script")
-"""What answers a request that the script did not foresee; no client repeats a 418."""
+"""The response to a request beyond the script; no client retries a 418."""
 
 
 class _Server:
-    """The server itself; the two classes below differ in how a test enters it and waits."""
+    """The server itself; the two classes below differ in how a test enters it and waits for it."""
 
     def __init__(
         self,
@@ -37,19 +37,19 @@ class _Server:
         tls: ssl.SSLContext | None = None,
         up_after: float | None = 0.0,
     ) -> None:
-        """Prepare a server; it takes no port before it is entered.
+        """Prepare a server; it opens no port before it is entered.
 
-        Requests are answered by the script's steps in turn; once these are used up, by what
-        `handler(request)` gives; without a handler, by `default`. `up_after`: seconds for which
-        the port refuses connections first; None: until `up()` is called. What a step or a handler
-        raises ends its connection, and is raised where the server is left.
+        The script's steps respond to requests in turn; once they are used up, the step that
+        `handler(request)` returns does, or `default` without a handler. `up_after`: seconds for
+        which the port first refuses connections; None: until `up()` is called. An error raised by a
+        step or a handler ends its connection, and is raised where the server is left.
         """
         self.requests: list[Request] = []
-        """The wire log, in the order in which requests had arrived whole."""
+        """The wire log, in the order in which requests were complete."""
         self.handshake_errors: list[str] = []
-        """What went wrong in each failed TLS handshake."""
+        """The error of each failed TLS handshake."""
         self.garbage: list[bytes] = []
-        """What came instead of HTTP; it is answered by a bare 400."""
+        """Data received that is not HTTP; the response to it is a bare 400."""
         self._steps = deque(steps)
         self._default = default
         self._handler = handler
@@ -58,22 +58,22 @@ class _Server:
 
     @property
     def port(self) -> int:
-        """The port, once the server was entered."""
+        """The port, once the server has been entered."""
         return self._listener.port
 
     @property
     def connections(self) -> int:
-        """Connections accepted so far, those whose TLS handshake failed included."""
+        """Connections accepted so far, including those whose TLS handshake failed."""
         return self._listener.accepted
 
     def script(self, *steps: Step, default: Step | None = None) -> None:
-        """Add steps to the end of the script, and replace the default if one is given."""
+        """Append steps to the script, and replace the default if one is passed."""
         self._steps.extend(steps)
         self._default = default or self._default
 
     @property
     def url(self) -> str:
-        """The origin, without a slash at its end."""
+        """The origin, without a trailing slash."""
         return self.url_as("127.0.0.1")
 
     @property
@@ -86,7 +86,7 @@ class _Server:
         return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     def up(self) -> None:
-        """Accept connections from now on, where the port has refused them; from any thread."""
+        """Start accepting connections if the port has refused them; from any thread."""
         self._listener.up()
 
     async def _serve(self, sock: socket.socket, number: int) -> None:
@@ -158,19 +158,19 @@ class ScriptedServer(_Server):
         await self._listener.__aexit__(kind, error, trace)
 
     async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Wait until a condition holds; AssertionError after so many seconds."""
+        """Wait until a condition holds; raises AssertionError after `within` seconds."""
         deadline = time.monotonic() + within
         while not condition():
             self._check_time(deadline)
             await asyncio.sleep(0.001)
 
     async def arrived(self, count: int, within: float = 5.0) -> None:
-        """Wait until so many requests have arrived whole; AssertionError after so many seconds."""
+        """Wait for this many complete requests; raises AssertionError after `within` seconds."""
         await self.until(lambda: len(self.requests) >= count, within)
 
 
 class ThreadedServer(_Server):
-    """The same server in a thread of its own, for the blocking client and for subprocesses."""
+    """The server in a separate thread, for the blocking client and for subprocesses."""
 
     _thread: AbstractContextManager[Listener]
 
@@ -188,12 +188,12 @@ class ThreadedServer(_Server):
         self._thread.__exit__(kind, error, trace)
 
     def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
-        """Wait until a condition holds; AssertionError after so many seconds."""
+        """Wait until a condition holds; raises AssertionError after `within` seconds."""
         deadline = time.monotonic() + within
         while not condition():
             self._check_time(deadline)
             time.sleep(0.001)
 
     def arrived(self, count: int, within: float = 5.0) -> None:
-        """Wait until so many requests have arrived whole; AssertionError after so many seconds."""
+        """Wait for this many complete requests; raises AssertionError after `within` seconds."""
         self.until(lambda: len(self.requests) >= count, within)

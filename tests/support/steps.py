@@ -1,7 +1,7 @@
-"""What a scripted server can do with one request: each function here makes one such step.
+"""The steps of a scripted server: what it does with one request.
 
-A step is any `async def step(connection, request)`; it ends the connection by calling
-`connection.close()` or `connection.reset()`, otherwise the next request is read from it.
+A step is any `async def step(connection, request)`. It may end the connection by calling
+`connection.close()` or `connection.reset()`; otherwise the next request is read from it.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 
 
 def named(factory: Callable[P, Step]) -> Callable[P, Step]:
-    """Name every step after the call that made it, so that it names a parametrized test too."""
+    """Name every step after the call that built it, which also names parametrized tests."""
 
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Step:
@@ -47,7 +47,7 @@ def _word(value: object) -> str:
 def head(
     status: int, headers: Headers = (), *, length: int | None = None, reason: str | None = None
 ) -> bytes:
-    """Build a status line and headers, with a Content-Length where `length` is one."""
+    """Build a status line and headers, with a Content-Length unless `length` is None."""
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if length is not None and not any(name.lower() == "content-length" for name, _ in pairs):
         pairs.append(("Content-Length", str(length)))
@@ -71,11 +71,11 @@ def reply(
     close: bool = False,
     idle_close: float | None = None,
 ) -> Step:
-    """Answer with JSON, text or bytes.
+    """Respond with JSON, text or bytes.
 
-    `truncate`: only so many bytes of the body are sent, though the length of all is announced;
-    then comes the `ending`. `close` announces and does the end of the connection. `idle_close`:
-    unannounced, the connection is closed if no request comes on it for so many seconds.
+    `truncate`: send only this many bytes of the body, though Content-Length announces all of them,
+    then do the `ending`. `close`: announce and perform the end of the connection. `idle_close`:
+    close the connection, unannounced, if no request arrives on it for this many seconds.
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if json is not _ABSENT:
@@ -117,7 +117,7 @@ async def _end(connection: Connection, ending: Ending) -> None:
 
 @named
 def raw(data: bytes, *, ending: Ending = "close") -> Step:
-    """Send these bytes, whatever they are, and end."""
+    """Send these bytes as they are, and end."""
 
     async def step(connection: Connection, request: Request) -> None:
         await connection.write(data)
@@ -128,56 +128,56 @@ def raw(data: bytes, *, ending: Ending = "close") -> Step:
 
 @named
 def html(status: int, text: str = "<html><body><h1>Bad gateway</h1></body></html>") -> Step:
-    """Answer with a page, as the edge in front of a service does."""
+    """Respond with an HTML page, as a proxy in front of a service does."""
     return reply(status, body=text.encode(), headers={"Content-Type": "text/html; charset=UTF-8"})
 
 
 @named
 def redirect(status: int, location: str | None) -> Step:
-    """Answer with a redirect; `location=None`: without saying where to."""
+    """Respond with a redirect; None as `location` sends no Location header."""
     return reply(status, headers={} if location is None else {"Location": location})
 
 
 @named
 def echo() -> Step:
-    """Answer with the request as JSON: method, target, headers, body."""
+    """Respond with the request as JSON: method, target, headers, body."""
 
     async def step(connection: Connection, request: Request) -> None:
-        said = {
+        document = {
             "method": request.method,
             "target": request.target,
             "headers": request.headers,
             "body": request.body.decode("latin-1"),
         }
-        await reply(json=said)(connection, request)
+        await reply(json=document)(connection, request)
 
     return step
 
 
 @named
 def reset() -> Step:
-    """Reset the connection (RST) once the request was read, without a byte of an answer."""
+    """Reset the connection (RST) after reading the request, without sending a byte."""
     return raw(b"", ending="reset")
 
 
 @named
 def close_before_head() -> Step:
-    """Close the connection (FIN) once the request was read, without a byte of an answer.
+    """Close the connection (FIN) after reading the request, without sending a byte.
 
-    On the second request of a connection, this is what a stale keep-alive looks like.
+    On the second request of a connection, this looks like a stale keep-alive.
     """
     return raw(b"")
 
 
 @named
 def stall_head(partial: bytes = b"") -> Step:
-    """Never answer, or only with `partial`, until the client leaves."""
+    """Send nothing, or only `partial`, until the client disconnects."""
     return raw(partial, ending="stall")
 
 
 @named
 def stall_body(body: bytes = b'{"data": []}', *, sent: int = 5, status: int = 200) -> Step:
-    """Announce a body, send its first bytes, and go silent until the client leaves."""
+    """Announce a body, send its first bytes, and stay silent until the client disconnects."""
     return reply(status, body=body, truncate=sent, ending="stall")
 
 
@@ -185,7 +185,7 @@ def stall_body(body: bytes = b'{"data": []}', *, sent: int = 5, status: int = 20
 def drip(
     body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200, with_head: bool = False
 ) -> Step:
-    """Send `size` bytes of the body every so many seconds; `with_head`: the head likewise."""
+    """Send `size` bytes of the body every `every` seconds; `with_head`: of the head too."""
     start = head(status, {"Content-Type": "application/json"}, length=len(body))
 
     async def step(connection: Connection, request: Request) -> None:
@@ -201,7 +201,7 @@ def drip(
 
 @named
 def short_content_length(body: bytes, *, by: int = 1, status: int = 200) -> Step:
-    """Announce `by` bytes fewer than are sent: the client must see a cut body."""
+    """Announce `by` bytes fewer than are sent, so that the client sees a truncated body."""
     return reply(status, body=body, headers={"Content-Length": str(len(body) - by)})
 
 
@@ -214,13 +214,13 @@ def cut_chunk(body: bytes, *, sent: int, status: int = 200, ending: Ending = "cl
 
 @named
 def endless_chunks() -> Step:
-    """Send chunks for as long as the client takes them."""
+    """Send chunks for as long as the client accepts them."""
     return _endless(head(200, {"Transfer-Encoding": "chunked"}), b"10000\r\n" + _CHUNK + b"\r\n")
 
 
 @named
 def endless_head() -> Step:
-    """Send headers for as long as the client takes them."""
+    """Send headers for as long as the client accepts them."""
     return _endless(b"HTTP/1.1 200 OK\r\n", b"X-More: and more\r\n" * 100)
 
 
@@ -235,7 +235,7 @@ def _endless(start: bytes, more: bytes) -> Step:
 
 @named
 def huge_body(mib: int = 300) -> Step:
-    """Send so many MiB of zeros under an honest Content-Length."""
+    """Send this many MiB of zeros with a correct Content-Length."""
     start = head(200, {"Content-Type": "application/json"}, length=mib * 1024 * 1024)
 
     async def step(connection: Connection, request: Request) -> None:
@@ -248,7 +248,7 @@ def huge_body(mib: int = 300) -> Step:
 
 @named
 def delay(seconds: float, then: Step) -> Step:
-    """Wait on the real clock before a step."""
+    """Wait on the real clock, then do a step."""
 
     async def step(connection: Connection, request: Request) -> None:
         await connection.sleep(seconds)
@@ -259,7 +259,7 @@ def delay(seconds: float, then: Step) -> Step:
 
 @named
 def hold(until: asyncio.Event | threading.Event, then: Step) -> Step:
-    """Wait for an event that the test sets before a step."""
+    """Wait for an event that the test sets, then do a step."""
 
     async def step(connection: Connection, request: Request) -> None:
         while not until.is_set():

@@ -1,4 +1,4 @@
-"""Run an async context manager on a loop in a thread of its own."""
+"""Run an async context manager on a loop in a separate thread."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @contextmanager
 def in_thread(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """Enter it there and leave it there; what it raises on either side is raised here."""
+    """Enter and leave it in that thread; errors from either are raised here."""
     entered: Future[tuple[T, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def live() -> None:

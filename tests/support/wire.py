@@ -1,4 +1,4 @@
-"""What one request looked like on the wire, and the connection it came in on."""
+"""Requests as they arrived on the wire, and the connections that carried them."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class ClientGoneError(Exception):
-    """The client closed its side while something was still to be read from it or sent to it."""
+    """The client closed its side while data was still to be read from it or sent to it."""
 
 
 class NotHTTPError(Exception):
@@ -26,37 +26,37 @@ class NotHTTPError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One entry of the wire log: a request as it was received, and what became of its answer."""
+    """One entry of the wire log: a request as received, and the outcome of its response."""
 
     method: str
     target: str
     version: str
     headers: list[tuple[str, str]]
-    """Every header in order, names in the case in which they came."""
+    """All headers in order, with names in their original case."""
     head: bytes
     """The request line and headers, byte for byte."""
     body: bytes = field(default=b"", repr=False)
-    """The body, without its chunks where it came in chunks."""
+    """The body, decoded if it was chunked."""
     connection: int = 0
-    """Which connection of this server brought it: 1 is the first."""
+    """The number of its connection to this server, from 1."""
     number: int = 0
-    """Which request of its connection it was: 1 is the first."""
+    """Its number on that connection, from 1."""
     at: float = 0.0
-    """When it had been read to its end, in seconds on the loop's clock."""
+    """When it was complete, in seconds on the loop's clock."""
     outcome: Literal["open", "done", "client_closed", "stopped"] = "open"
-    """`open`: being answered; `done`: the step did all it meant to; `stopped`: the server ended."""
+    """`open`: in progress; `done`: the step has finished; `stopped`: the server was stopped."""
 
     @property
     def client_closed_early(self) -> bool:
-        """Whether the client closed the connection before the answer was complete."""
+        """Whether the client closed the connection before the response was complete."""
         return self.outcome == "client_closed"
 
     def values(self, name: str) -> list[str]:
-        """Return every value of a header, its name in any case."""
+        """Return every value of a header, ignoring the case of its name."""
         return [value for key, value in self.headers if key.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """Return the value of a header; None if it was not sent, LookupError if it came twice."""
+        """Return the value of a header; None if absent; raises LookupError if it was repeated."""
         values = self.values(name)
         if len(values) > 1:
             message = f"{name} was sent {len(values)} times"
@@ -69,7 +69,7 @@ class Request:
 
 
 def parse_head(head: bytes) -> Request:
-    """Read a request line and headers; NotHTTPError if they are anything else."""
+    """Parse a request line and headers; raises NotHTTPError if they are anything else."""
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
@@ -84,19 +84,19 @@ def parse_head(head: bytes) -> Request:
 
 
 class Connection(asyncio.Protocol):
-    """One accepted connection: reads requests from it, and lets a step do anything to it.
+    """An accepted connection, from which requests are read and which a step may use freely.
 
-    A client that closes, even only its sending half, makes every method that waits raise
+    If the client closes, even only its sending half, every method that waits raises
     `ClientGoneError`.
     """
 
     def __init__(self, sock: socket.socket, number: int) -> None:
-        """Wrap an accepted socket, which is the `number`th of its server."""
+        """Wrap an accepted socket, the `number`th of its server."""
         self.number = number
         self.ended = False
-        """Set by a step after which no further request is to be read."""
+        """Set by a step after which no further request is read."""
         self.idle_close: float | None = None
-        """Set by a step: seconds after which the connection is closed if no request comes."""
+        """Set by a step: seconds after which an idle connection is closed."""
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = sock
         self._transport: asyncio.Transport
@@ -107,17 +107,17 @@ class Connection(asyncio.Protocol):
         self._requests = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport, and have it say when every byte was handed to the system."""
+        """Keep the transport; its write buffer reports when the system has taken every byte."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=1, low=0)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came."""
+        """Buffer the data."""
         self._buffer += data
         self._news.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake everything that waits: the client left, or a step ended the connection."""
+        """Wake every waiter: the client has disconnected, or a step has ended the connection."""
         self._news.set()
         self._writable.set()
         self.lost.set_result(None)
@@ -127,11 +127,11 @@ class Connection(asyncio.Protocol):
         self._writable.clear()
 
     def resume_writing(self) -> None:
-        """Let `write` return."""
+        """Allow `write` to return."""
         self._writable.set()
 
     async def read_request(self) -> Request | None:
-        """Read one request to its end; None when the client leaves, or idles for too long."""
+        """Read one whole request; None if the client disconnects or idles for too long."""
         try:
             async with asyncio.timeout(self.idle_close):
                 await self._at_least(1)
@@ -194,25 +194,25 @@ class Connection(asyncio.Protocol):
             raise ClientGoneError
 
     async def sleep(self, seconds: float | None = None) -> None:
-        """Do nothing for so many seconds; None: until the client leaves."""
+        """Do nothing for this many seconds; None: until the client disconnects."""
         await asyncio.wait({self.lost}, timeout=seconds)
         if self.lost.done():
             raise ClientGoneError
 
     def close(self) -> None:
-        """End the connection in order (FIN), after what was written."""
+        """Close the connection gracefully (FIN), after all data written."""
         self.ended = True
         self._transport.close()
 
     def reset(self) -> None:
-        """End the connection by a true RST."""
+        """Reset the connection (RST)."""
         self.ended = True
         if not self.lost.done():
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self._transport.abort()
 
     async def finish(self) -> None:
-        """Drop whatever is still to be sent, and wait until the socket is closed."""
-        if not self.lost.done():  # a transport that closed by itself may not bear it
+        """Discard unsent data, and wait until the socket is closed."""
+        if not self.lost.done():  # aborting a transport that has closed itself may fail
             self._transport.abort()
             await asyncio.wait({self.lost})

@@ -218,7 +218,7 @@ def test_start_and_stop() -> None:
     assert box.start() is box
     assert repr(box) == f"<Sandbox {box.url}>"
     assert box.url == f"http://127.0.0.1:{box.port}/api/v1"
-    with pytest.raises(ConfigurationError, match="running already"):
+    with pytest.raises(ConfigurationError, match="already running"):
         box.start()
     send(box, "DELETE", f"/api/v1/keys/{EXAMPLE_HASH}")
     box.stop()
