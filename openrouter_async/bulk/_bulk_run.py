@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from openrouter_async import _files
+from openrouter_async._concurrency import outlast, run_to_end
 from openrouter_async._observers import notify
 from openrouter_async.bulk import _outcomes_file
 from openrouter_async.bulk._executor import Executor
@@ -118,10 +119,10 @@ class BulkRun:
         for task in tasks:
             if task not in sent:
                 task.cancel()
-        await _files.outlast(*sent, patience=_CREATES_PATIENCE)
+        await outlast(*sent, patience=_CREATES_PATIENCE)
         for task in tasks:
             task.cancel()
-        await _files.outlast(*tasks)
+        await outlast(*tasks)
 
     def _create_in_flight(self, item: Item) -> asyncio.Task[Any] | None:
         is_sent_create = item.action is Action.CREATE and item.index in self._executor.sent
@@ -151,7 +152,7 @@ class BulkRun:
         if record is not None:
             again = record.was_begun(item)
             try:
-                await _files.run_to_end(partial(record.begin, item))
+                await run_to_end(partial(record.begin, item))
             except OSError as error:
                 reason = f"outcomes_file: {_files.reason(error)}; nothing was sent"
                 return item.outcome(Status.FAILED, reason=reason)

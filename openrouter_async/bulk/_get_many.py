@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 import attrs
 
 from openrouter_async import _checks
+from openrouter_async._concurrency import gather_or_cancel
 from openrouter_async._observers import notify
 from openrouter_async._operations import GET, KeyHash
 from openrouter_async._options import CallOptions
@@ -83,7 +84,7 @@ async def get_many(
                 done = len(outcomes)
                 await notify("progress", progress, outcomes[number], done, len(wanted))
 
-    await _run_all([asyncio.create_task(work()) for _ in range(workers)])
+    await gather_or_cancel([asyncio.create_task(work()) for _ in range(workers)])
     return [outcomes[number] for number in range(len(wanted))]
 
 
@@ -105,14 +106,3 @@ async def _get(caller: Caller, hash: str, options: CallOptions) -> KeyOutcome:
         state = KeyState.GONE if gone else KeyState.FAILED
         return KeyOutcome(hash=hash, state=state, error=error.with_traceback(None))
     return KeyOutcome(hash=hash, state=KeyState.FOUND, key=response.data)
-
-
-async def _run_all(tasks: list[asyncio.Task[None]]) -> None:
-    """Wait for all tasks; if one fails or the wait is cancelled, cancel and await the others."""
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise

@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 import attrs
 
 from openrouter_async import _files, _json
+from openrouter_async._concurrency import run_to_end
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.secret import Secret
 
@@ -196,7 +197,7 @@ class Journal:
 
 async def reopen(path: Path) -> Journal:
     """Call `Journal.reopen` in a thread; the caller closes the journal."""
-    return await _files.run_to_end(partial(Journal.reopen, path), undo=Journal.close)
+    return await run_to_end(partial(Journal.reopen, path), undo=Journal.close)
 
 
 def read(path: Path) -> JournalContent:

@@ -23,7 +23,7 @@ import attrs
 from openrouter_async import _files
 from openrouter_async._caller import Caller
 from openrouter_async._checks import instant
-from openrouter_async._files import PATIENCE, run_to_end
+from openrouter_async._concurrency import PATIENCE, run_to_end
 from openrouter_async._operations import CREATE, CreateKeys, compose
 from openrouter_async._options import CallOptions
 from openrouter_async.errors import (

@@ -13,7 +13,7 @@ import attrs
 
 from openrouter_async import _files
 from openrouter_async._caller import Client
-from openrouter_async._files import run_to_end
+from openrouter_async._concurrency import run_to_end
 from openrouter_async._money import exactly, rounded
 from openrouter_async._operations import GET, KeyHash
 from openrouter_async._options import CallOptions

@@ -23,7 +23,8 @@ import attrs
 
 from openrouter_async import _checks
 from openrouter_async._caller import Client
-from openrouter_async._files import reason, run_to_end
+from openrouter_async._concurrency import run_to_end
+from openrouter_async._files import reason
 from openrouter_async._money import rounded
 from openrouter_async._operations import (
     CURRENT,

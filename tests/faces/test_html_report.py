@@ -17,9 +17,9 @@ from support.command import run
 from openrouter_async import ConfigurationError
 from openrouter_async.audit import AuditReport
 from openrouter_async.report import BY_NAME, audit_rows, html, require_html, sort_rows
-from openrouter_async.report import _html as page
-from openrouter_async.report._html_charts import fullest, spending
-from openrouter_async.report._html_facets import facets_of
+from openrouter_async.report._html import _page as page
+from openrouter_async.report._html._charts import fullest, spending
+from openrouter_async.report._html._facets import facets_of
 from openrouter_async.sandbox import Sandbox
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -19,7 +19,7 @@ from openrouter_async.bulk._widening import widened_by
 from openrouter_async.models import APIKey
 from openrouter_async.report import KeyRow
 from openrouter_async.report._format import percent
-from openrouter_async.report._html_facets import FULLNESS, _fullness
+from openrouter_async.report._html._facets import FULLNESS, _fullness
 
 NOW = datetime(2026, 8, 19, tzinfo=UTC)
 CENTS = st.integers(1, 10**9).map(lambda cents: cents / 100)

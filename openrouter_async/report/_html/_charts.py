@@ -12,7 +12,7 @@ from openrouter_async.audit import AuditReport, Totals
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._format import count, percent, usd
-from openrouter_async.report._html_facets import Facet, Facets, shown
+from openrouter_async.report._html._facets import Facet, Facets, shown
 
 WINDOWS: Final[Mapping[str, str]] = {
     "daily": "today", "weekly": "this week", "monthly": "this month", "ever": "ever",

@@ -31,9 +31,9 @@ from openrouter_async.report._audit_rows import (
 )
 from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._format import count, minute, usd
-from openrouter_async.report._html_charts import WINDOWS, Chart, distribution, fullest, spending
-from openrouter_async.report._html_data import page_data, script_json
-from openrouter_async.report._html_facets import Facets, facets_of, label_of, shown
+from openrouter_async.report._html._charts import WINDOWS, Chart, distribution, fullest, spending
+from openrouter_async.report._html._data import page_data, script_json
+from openrouter_async.report._html._facets import Facets, facets_of, label_of, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -104,7 +104,7 @@ def _template() -> Template:
 
 @cache
 def _asset(name: str) -> str:
-    return (files("openrouter_async.report") / "_page" / name).read_text("utf-8")
+    return (files("openrouter_async.report._html") / "assets" / name).read_text("utf-8")
 
 
 def _markup(text: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from openrouter_async.audit import AuditReport, Finding, Severity
 from openrouter_async.report._columns import KeyRow
-from openrouter_async.report._html_facets import Facets, label_of, shown
+from openrouter_async.report._html._facets import Facets, label_of, shown
 
 _USAGES: Final = tuple(
     f"{kind}{window}"
