@@ -54,15 +54,14 @@ _LOG: Final = logging.getLogger("openrouter_async")
 class Call(Generic[In, Out]):
     """One call of an operation, from its first attempt to its result or error."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  # as the client calls it, which says why
         self,
         shared: Shared,
         operation: Operation[In, Out],
         params: In,
         settings: Settings,
-        *,
         key: Secret | None,
-        throttle: Throttle | None = None,
+        throttle: Throttle | None,
     ) -> None:
         self._shared = shared
         self._throttle = throttle
@@ -119,8 +118,6 @@ class Call(Generic[In, Out]):
         try:
             if self._throttle is not None or pacer.active:
                 await self._await_turn()
-            if self._throttle is not None:
-                self._throttle.requests += 1
             self._attempts += 1
             began = self._clock.time()
             try:
@@ -166,6 +163,8 @@ class Call(Generic[In, Out]):
                 await self._take_slot(began)
             if self._throttle is not None:
                 self._add_wait(self._clock.time() - began)
+        if self._throttle is not None:
+            self._throttle.requests += 1
 
     async def _take_slot(self, queued: float) -> None:
         """Wait for a slot of the client's pace; fail at once if there is none soon enough."""

@@ -34,6 +34,8 @@ def refuse(parameter: str, expected: str) -> NoReturn:
 
 def key_hash(parameter: str, value: object) -> str:
     """Check a key's hash; a key is rejected, because the value becomes part of a URL."""
+    if type(value) is str and _HASH.fullmatch(value):
+        return value
     plain = plain_text(value)
     if plain is not None and _HASH.fullmatch(plain):
         return plain

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
@@ -34,7 +34,7 @@ _LONGEST_MESSAGE: Final = 300
 _HIDDEN_HEADERS: Final = frozenset({"set-cookie", "authorization", "proxy-authorization"})
 
 
-@attrs.define(kw_only=True)
+@attrs.define
 class Response:
     """A response as it was read from the wire."""
 
@@ -42,14 +42,14 @@ class Response:
     headers: Mapping[str, str] = attrs.field(repr=False)
     """Any case-insensitive mapping."""
     body: bytes = attrs.field(repr=False)
+    received_at: float
+    """Seconds since 1970, for a `Retry-After` that is a date in a response without `Date`."""
     truncated: bool = False
     """Whether the connection broke before the body's end."""
     too_large: bool = False
     """Whether the body is longer than what was read."""
     miscoded: str | None = attrs.field(default=None, repr=False)
     """The content coding that the response claims, if its body cannot be decoded from that."""
-    received_at: float
-    """Seconds since 1970, for a `Retry-After` that is a date in a response without `Date`."""
 
 
 def interpret(
@@ -70,13 +70,13 @@ def interpret(
     problem = ""
     try:
         if response.body or not response.truncated:  # a lost body is not an empty one
-            result: Any = _converter.decode(operation.returns, response.body)
-            asked = request.in_path if request is not None else {}
+            result = _converter.decode(operation.returns, response.body)
+            record: Any = result
             for name in operation.echoed:
-                if name in asked and getattr(result.data, name) != asked[name]:
+                if request and getattr(record.data, name) != request.in_path[name]:
                     problem = f"response.data.{name}: not the one requested"
             if not problem:
-                return cast("Out", result)
+                return result
     except ResponseValidationError as error:
         problem = error.message
         error.__traceback__ = None  # its frames have the body, and the error

@@ -73,7 +73,10 @@ class Shared:
         """Check that a call can start here; raise `ClientClosedError` or `WrongLoopError`."""
         if self.transport.closed:
             raise ClientClosedError("the client is closed")
-        loop = running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
         if loop is None:
             raise WrongLoopError(
                 "no asyncio event loop is running: await calls inside asyncio.run(), in a forked "
@@ -92,7 +95,7 @@ class Shared:
         Raises `WrongLoopError` if the client's loop runs in another thread.
         """
         loop = self.transport.loop
-        if loop is not None and loop is running_loop():
+        if loop is not None and loop is asyncio.get_running_loop():
             self.deadlines.expire_all()  # the cancelled calls run only once this call waits
         elif loop is not None and loop.is_running():
             raise WrongLoopError("the client belongs to another thread's loop: close it there")
@@ -117,11 +120,3 @@ class Shared:
         """Notify the caller's observer of an attempt; its errors do not affect the call."""
         if self.on_attempt is not None:
             await notify("on_attempt", self.on_attempt, operation, attempt, outcome, seconds)
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """Return the running event loop; None outside one, as in a child forked by a task."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -332,7 +332,8 @@ class Transport:
         proxy = self._proxy
         if proxy.url is None and self._trust_env:
             proxy = _environment_proxy(url)
-        attempt.proxy_login = proxy.login
+        if proxy.url is not None:
+            attempt.proxy_login = proxy.login
         try:
             response = await session.request(
                 request.method,
@@ -543,16 +544,11 @@ async def _read(incoming: aiohttp.ClientResponse) -> Response:
         truncated = True
         drop_tracebacks(error)
     response = Response(
-        status=incoming.status,
-        headers=incoming.headers,
-        body=b"".join(body.pieces)[:bound],
-        truncated=truncated,
-        too_large=body.size > bound,
-        received_at=time.time(),
+        incoming.status, incoming.headers, b"".join(body.pieces)[:bound], time.time(), truncated
     )
-    claimed = incoming.headers.get(hdrs.CONTENT_ENCODING)
-    if claimed and not response.too_large:
-        _unpack(response, claimed, bound)
+    response.too_large = body.size > bound
+    if not response.body.startswith(b"{") and not response.too_large:
+        _unpack(response, incoming.headers.get(hdrs.CONTENT_ENCODING, ""), bound)
     return response
 
 

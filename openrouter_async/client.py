@@ -226,7 +226,8 @@ class AsyncOpenRouter:
         shared = self._shared
         shared.enter()
         key = shared.fixed_key if key is None else checked_key(key)
-        return self._new_call(shared, operation, params, settings, key=key, throttle=throttle).run()
+        # By position, since CPython builds a dict of what a class is called with by name.
+        return self._new_call(shared, operation, params, settings, key, throttle).run()
 
     def server_url_for(self, options: CallOptions | None = None) -> str:
         """Return the base URL that a call with these options goes to."""
