@@ -117,7 +117,7 @@ async def official_pages(url: str, key: str, workspaces: list[str]) -> float:
 
 
 async def iteration(keys: int, latency: float, sigma: float, concurrency: int) -> dict[str, object]:
-    """Return the seconds of a plain `async for` over the keys of one workspace, and of the ideal."""
+    """Return the seconds of a plain `async for` over one workspace, and of the ideal."""
     async with serving(keys, latency, sigma=sigma, one=True) as (account, client):
         began, cpu = time.perf_counter(), time.process_time()
         walk = client.api_keys.iter(concurrency=concurrency)
