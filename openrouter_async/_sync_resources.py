@@ -88,7 +88,7 @@ class APIKeys:
         include_expired: bool | str | Omitted | None = OMITTED,
         workspace_id: str | UUID | Omitted | None = OMITTED,
         lenient: bool = False,
-        concurrency: int = 1,
+        concurrency: int = 16,
         **options: Unpack[CallOptions],
     ) -> KeyWalk:
         """Walk over all keys that `list` would show on all its pages, newest first."""

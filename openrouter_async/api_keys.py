@@ -100,7 +100,7 @@ class APIKeys:
         include_expired: bool | str | Omitted | None = OMITTED,
         workspace_id: str | UUID | Omitted | None = OMITTED,
         lenient: bool = False,
-        concurrency: int = 1,
+        concurrency: int = 16,
         **options: Unpack[CallOptions],
     ) -> KeyWalk:
         """Walk over all keys that `list` would show on all its pages, newest first.
@@ -111,7 +111,9 @@ class APIKeys:
             workspace_id: As for `list`; a walk covers a single workspace.
             lenient: Whether to collect records that cannot be read in `.problems` instead of
                 raising.
-            concurrency: How many pages may be fetched at once, ahead of the current one.
+            concurrency: How many pages may be fetched at once. The first page is fetched alone,
+                then up to 4 ahead of the reader, and one more with each page that is read. 1: each
+                page is fetched when it is needed.
             **options: See `CallOptions`; they apply to each page.
 
         """

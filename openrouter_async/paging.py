@@ -1,15 +1,15 @@
-"""Walks over all pages of a list, though it changes meanwhile.
+"""Walks over all pages of a list that may change at any time.
 
 The service pages by offset only: a key created between two pages shifts every row (a duplicate),
-a deleted one makes a row be skipped (a loss). So neighbouring pages overlap by a few rows, and a
-page joins on only if it shares a row with what was seen: then nothing lies between the two, since
-each page is a piece of one list without gaps. Where it does not, a page from further back is
-fetched in between. This holds whatever the order in which the pages were fetched, so that several
-may be fetched at once.
+a deleted one causes a row to be skipped (a loss). So neighbouring pages overlap by a few rows, and
+a page joins on only if it shares a row with those seen before: then nothing is missing between the
+two, since each page is a piece of one list without gaps. Otherwise a page from further back is
+fetched. This holds in whatever order the pages were fetched, so several may be fetched at once.
 
-How many rows a full page has is up to the service, so a short page is not the last because it is
-short. The list ends with a page that joins on, has no new row and fewer rows than another page had:
-the service had no more to return, and all of it was seen.
+How many rows a full page has is up to the service, so a short page need not be the last. The list
+ends where one more request brings nothing but the overlap: a page that joins on, has no new row and
+ends with the same row as the page before. A longer page of known rows, as after many keys were
+created, is believed when the next one ends with that row too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from openrouter_async._operations import (
     Operation,
 )
 from openrouter_async._options import CallOptions
-from openrouter_async._prefetch import Page, Prefetcher, RecentHashes, fetch_page
+from openrouter_async._prefetch import OVERLAP, Page, Prefetcher, RecentHashes, fetch_page, stride
 from openrouter_async.errors import PagingError, ResponseValidationError
 from openrouter_async.models import APIKey, GuardrailKeyAssignment, Workspace
 
@@ -40,34 +40,29 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Row = TypeVar("Row", bound="Numbered")
 
-OVERLAP: Final = 5
-"""Rows that a page shares with the one before: so many deletions between the two do no harm.
-
-Half of the page where that is less."""
 REMEMBERED: Final = 4096
-"""Rows in which duplicates are looked for; enough for those at seams, at constant memory."""
-_NO_BOUND: Final = 1024
+"""Rows that are remembered to detect duplicates: enough for seams, in constant memory."""
 MOST_EQUAL_PAGES: Final = 3
-"""Pages in a row that are the same as the one before: the server ignores `offset`."""
+"""Identical pages in a row that show that the server ignores `offset`."""
 MOST_STALE_ROWS: Final = 2 * REMEMBERED
-"""Rows in a row that are not new: more than there are where the walk had to start anew."""
+"""Consecutive rows that are not new: more than a walk that had to start over can meet."""
 
 
 class Walk(AsyncIterator[T], Generic[T]):
     """An iteration over the rows of all pages: `async for row in walk`.
 
-    Several tasks may iterate over one walk: each row comes once, to one of them.
+    Several tasks may iterate over one walk: each row goes to one of them.
     """
 
     def __init__(self) -> None:
         self.pages: int = 0
-        """How many pages were read so far, without those that were fetched in vain."""
+        """How many pages were read so far, not counting those that were fetched in vain."""
         self._rows: deque[T] = deque()
         self._at_end = False
         self._closed = False
         self._turn = asyncio.Lock()
         """Held by the task that reads the next page."""
-        self._reading: asyncio.Task[list[T]] | None = None
+        self._reading: asyncio.Task[None] | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -79,43 +74,48 @@ class Walk(AsyncIterator[T], Generic[T]):
                     break
                 if self.ended:
                     raise StopAsyncIteration
-                self._rows.extend(await self._read_unless_closed())
+                await self._read_unless_closed()
         return self._rows.popleft()
 
     async def next_page(self) -> list[T]:
         """Return the rows that nobody has taken yet, or else the new ones of one more page.
 
-        None come after the end, and where the walk is closed meanwhile; `ended` tells whether there
-        may be more.
+        The list is empty after the end and when the walk is closed, and may be empty before;
+        `ended` tells whether there may be more.
         """
         async with self._turn:
             if not (self._rows or self.ended):
-                return await self._read_unless_closed()
+                await self._read_unless_closed()
             rows = list(self._rows)
             self._rows.clear()
             return rows
 
-    async def _read_unless_closed(self) -> list[T]:
-        """Read a page in a task of its own, so that `aclose` ends it and not its consumer."""
-        reading = self._reading = asyncio.create_task(self._read_page())
+    async def _read_unless_closed(self) -> None:
+        """Read a page in a separate task, so that `aclose` cancels it and not its consumer."""
+        reading = self._reading = asyncio.create_task(self._read())
         try:
             await asyncio.wait([reading])
         except BaseException:
             await _cancel(reading)
-            if not (reading.cancelled() or reading.exception()):
-                self._rows.extend(reading.result())  # somebody else may go on
             await self._release()
             raise
         finally:
             self._reading = None
-        return [] if reading.cancelled() else reading.result()
+        if not reading.cancelled():
+            reading.result()
+
+    async def _read(self) -> None:
+        # The rows are kept before the next await: if this task is cancelled, others get them.
+        self._rows.extend(await self._read_page())
+        if self._at_end:
+            await self._release()
 
     async def _read_page(self) -> list[T]:
-        """Read one more page and return its new rows; sets `_at_end` behind the last one."""
+        """Read one more page and return its new rows; set `_at_end` after the last one."""
         raise NotImplementedError
 
     async def _release(self) -> None:
-        """End the requests that were begun ahead of their turn."""
+        """Cancel the requests for pages whose turn has not come."""
 
     @property
     def ended(self) -> bool:
@@ -123,16 +123,16 @@ class Walk(AsyncIterator[T], Generic[T]):
         return self._at_end or self._closed
 
     async def aclose(self) -> None:
-        """End the walk, also for a task that waits for a row; nothing more is fetched."""
+        """End the walk, for tasks that wait for a row too; nothing more is fetched."""
         self._closed = True
-        self._rows.clear()
         if self._reading is not None:
             await _cancel(self._reading)
+        self._rows.clear()
         await self._release()
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task and wait until it has ended; what it raises is of no interest any more."""
+    """Cancel a task, wait until it has ended, and ignore what it raises."""
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled():
@@ -144,41 +144,43 @@ class KeyWalk(Walk[APIKey]):
 
     A record that cannot be read raises `ResponseValidationError`; with `lenient=True` it is set
     aside in `problems`. Raises `PagingError` when page after page brings nothing new. After an
-    error the walk can go on where it was. With concurrency, a walk that is left early should be
-    closed by `aclose()`; one that is forgotten ends its requests by itself.
+    error the walk can continue where it was. A walk that is left early should be closed by
+    `aclose()`, because pages are fetched ahead; one that is garbage-collected cancels its requests.
     """
 
     def __init__(
         self,
         caller: Caller,
-        given: ListKeys,
+        params: ListKeys,
         options: CallOptions,
         *,
         lenient: bool = False,
         window: Callable[[], int] = lambda: 1,
     ) -> None:
-        """Fetch nothing yet; `window` tells, whenever it matters, how many pages at once."""
+        """Fetch nothing yet; `window` returns how many requests may be in flight just now."""
         super().__init__()
         self.refetched: int = 0
-        """How many pages were fetched again because the list changed meanwhile."""
+        """How many pages were fetched again because the list had changed."""
         self.problems: list[ResponseValidationError] = []
         """Records that could not be read; stays empty unless `lenient`."""
-        self._window = window
-        self._prefetched = Prefetcher(partial(fetch_page, caller, given, options, lenient=lenient))
-        self._pace = 1
-        """How many pages to fetch at once at most: 1 where the end may be near and after a gap."""
+        fetch = partial(fetch_page, caller, params, options, lenient=lenient)
+        self._prefetched = Prefetcher(fetch, window)
         self._full = PAGE_SIZE
-        """How many rows a full page is taken to have, until a shorter one turns out to be full."""
+        """How many rows a full page is assumed to have, until another page shows otherwise."""
         self._longest = 0
         """How many rows the longest page had."""
         self._next = 0
         """The offset at which the page after the last one should begin."""
         self._end_of_last = 0
-        """The offset behind the last row of the last page."""
+        """The offset after the last row of the last page."""
         self._last: list[str | None] = []
         """The hashes of the last page."""
+        self._last_row: str | None = None
+        """What identifies the row at its end."""
         self._repeats = False
-        """Whether the last page was the same as the one before."""
+        """Whether the last page was identical to the one before."""
+        self._ends = 0
+        """How many short pages in a row end with the same row as the one before."""
         self._stale_pages = self._stale_rows = 0
         """How many pages in a row brought no new hash, and their rows."""
         self._seen = RecentHashes(REMEMBERED)
@@ -188,8 +190,8 @@ class KeyWalk(Walk[APIKey]):
     def complete(self) -> bool:
         """Whether the walk is over, and every seam between two pages and the end were verified.
 
-        It assumes that the service's order is stable; a key that was moved to another workspace
-        meanwhile is outside the promise.
+        It assumes that the service's order is stable; keys that are moved to another workspace
+        during the walk are outside the promise.
         """
         return self._at_end and self._verified
 
@@ -198,71 +200,59 @@ class KeyWalk(Walk[APIKey]):
         try:
             if self._is_stuck():
                 return []
-            new = self._take(await self._next_that_joins_on())
-            while not self._at_end and (page := self._prefetched.first_if_here(self._joins_on)):
-                new += self._take(page)
+            page: Page | None = await self._next_that_joins_on()
         except BaseException:
             await self._release()
             raise
-        if self._at_end:
-            await self._release()
-        else:
-            self._fetch_ahead()
+        new: list[APIKey] = []
+        while page is not None and not self._at_end:
+            new += self._take(page)
+            page = self._prefetched.take_if_here(self._next, self._joins_on)
+        self.fetch_ahead()
         return new
+
+    def fetch_ahead(self) -> None:
+        """Start as many requests as the window has room for, as after it has grown."""
+        if not self.ended:
+            self._prefetched.fill()
 
     async def _release(self) -> None:
         await self._prefetched.close()
 
-    def _fetch_ahead(self) -> None:
-        """Fill the window with requests; without concurrency each page is fetched on demand."""
-        window = min(self._window(), self._pace)
-        while window > 1 and len(self._prefetched) < window:
-            last = self._prefetched.last_offset
-            self._prefetched.start(self._next if last is None else last + _stride(self._full))
-
     async def _next_that_joins_on(self) -> Page:
-        """Return the next page, from further back where that is needed to leave no gap.
+        """Return the next page, or one from further back if that is needed to leave no gap.
 
-        A page at the very beginning always joins on: the walk starts anew there.
+        A page at offset 0 always joins on: the walk starts over there.
         """
-        offset = self._prefetched.first_offset
-        if offset is None or offset > self._next:
-            page = await self._fetch(self._next)
-        else:
-            page = await self._prefetched.first()
+        page = await self._prefetched.take(self._next, self._full)
         if self._joins_on(page):
             return page
-        self._pace = 1
         back = OVERLAP
         while back <= REMEMBERED - PAGE_SIZE:
             self.refetched += 1
-            earlier = await self._fetch(max(0, self._next - back))
+            offset = max(0, self._next - back)
+            await self._prefetched.restart(offset, self._full)
+            earlier = await self._prefetched.take(offset, self._full)
             if earlier.offset == 0 or self._joins_on(earlier):
                 return earlier
             back = 2 * back + OVERLAP
         self._verified = False
         return page
 
-    async def _fetch(self, offset: int) -> Page:
-        """Fetch a page in place of those that were fetched ahead, which lie elsewhere by now."""
-        await self._prefetched.close()
-        self._prefetched.start(offset)
-        return await self._prefetched.first()
-
     def _joins_on(self, page: Page) -> bool:
-        """Return whether the page shares a row with what was seen; the first one always joins on.
+        """Return whether the page shares a row with those seen; the first page always joins on.
 
-        So does an empty one behind a page of a single row, which leaves nothing to share.
+        So does an empty page after a page of a single row, which leaves no row to share.
         """
         if not self._seen or any(row in self._seen for row in page.rows):
             return True
         return not page.length and page.offset == self._next == self._end_of_last
 
     def _is_stuck(self) -> bool:
-        """End the walk, or raise `PagingError`, when nothing new comes any more.
+        """End the walk, or raise `PagingError`, if the last few pages brought nothing new.
 
-        A short page that comes whatever the offset may be all there is, as of a mocked server; the
-        walk ends, but it is not `complete`.
+        A short page that is returned for any offset may be the whole list, as with a mock server:
+        the walk ends, but is not `complete`.
         """
         same = self._repeats and self._stale_pages >= MOST_EQUAL_PAGES
         if same and len(self._last) < PAGE_SIZE:
@@ -277,7 +267,7 @@ class KeyWalk(Walk[APIKey]):
         return False
 
     def _take(self, page: Page) -> list[APIKey]:
-        """Remember the page and return its new keys."""
+        """Record the page and return its new keys."""
         self.pages += 1
         new = [key for key in page.keys if self._seen.add(key.hash)]
         problems = [problem for problem in page.problems if self._seen.add(page.id_of(problem))]
@@ -286,31 +276,36 @@ class KeyWalk(Walk[APIKey]):
         self._longest = max(self._longest, length)
         if (new or problems) and 0 < len(self._last) < self._full:
             self._full = self._longest  # the page before was short, and not the last
+        self._full = max(self._full, length)
+        self._repeats = page.hashes == self._last
+        same_end = page.last_row == self._last_row and length < self._longest
+        # A page that is the same as the one before is no evidence: the server may ignore `offset`.
+        self._ends = self._ends + 1 if same_end and (self._ends or not self._repeats) else 0
         if new or any(problem.hash for problem in problems):
             self._stale_pages = self._stale_rows = 0
         else:
             self._stale_pages += 1
             self._stale_rows += length
-            self._at_end = not problems and (length < self._longest or not length)
-        self._pace = min(self._pace + 1, _NO_BOUND) if length >= self._full else 1
-        self._repeats = page.hashes == self._last
+            proven = not length or self._ends > 1 or (self._ends == 1 and length <= OVERLAP)
+            self._at_end = proven and not problems
         self._last = page.hashes
+        self._last_row = page.last_row
         self._end_of_last = page.offset + length
-        self._next = page.offset + _stride(length)
+        self._next = page.offset + stride(length)
         return new
 
 
 class Numbered(Protocol):
-    """A row that has an id."""
+    """A row with an id."""
 
     @property
     def id(self) -> str:
-        """What tells it from all others."""
+        """What identifies it."""
         ...
 
 
 class RowsOfPage(Protocol[Row]):
-    """A page that says how many rows there are on all pages."""
+    """A page with the number of rows on all pages."""
 
     @property
     def data(self) -> list[Row]:
@@ -319,17 +314,12 @@ class RowsOfPage(Protocol[Row]):
 
     @property
     def total_count(self) -> int | None:
-        """How many rows there are; None: the service did not say."""
+        """How many rows there are; None: the service does not say."""
         ...
 
 
-def _stride(length: int) -> int:
-    """Return how far from the beginning of a page of so many rows the next one begins."""
-    return length - min(OVERLAP, length // 2)
-
-
 class PagedWalk(Walk[Row], Generic[Row]):
-    """All rows of a list whose pages have `limit` and `total_count`, as all but that of keys do."""
+    """All rows of a list with `limit` and `total_count`, as every list but that of keys has."""
 
     def __init__(
         self,
@@ -349,12 +339,12 @@ class PagedWalk(Walk[Row], Generic[Row]):
 
     @property
     def complete(self) -> bool:
-        """Whether the walk is over and the list did not change meanwhile, by its total."""
+        """Whether the walk is over and the list did not change during it, by its total."""
         return self._at_end and self._totals <= {None, len(self._seen)}
 
     async def _read_page(self) -> list[Row]:
-        given = OnePage(offset=self._offset, limit=PAGE_SIZE)
-        page = await self._caller.call(self._operation, given, self._options)
+        params = OnePage(offset=self._offset, limit=PAGE_SIZE)
+        page = await self._caller.call(self._operation, params, self._options)
         self.pages += 1
         self._totals.add(page.total_count)
         new = [row for row in page.data if row.id not in self._seen]
@@ -366,7 +356,7 @@ class PagedWalk(Walk[Row], Generic[Row]):
             raise PagingError(
                 f"a page brings no new {self._what}, and there should be more",
                 operation=self._operation.name,
-                offset=given.offset,
+                offset=params.offset,
             )
         return new
 
@@ -379,7 +369,7 @@ class WorkspaceWalk(PagedWalk[Workspace]):
 
 
 class KeyAssignmentWalk(PagedWalk[GuardrailKeyAssignment]):
-    """All guardrails that are assigned to keys: a rotation looks for its key among them."""
+    """All assignments of guardrails to keys; a rotation looks for its key among them."""
 
     def __init__(self, caller: Caller, options: CallOptions) -> None:
         super().__init__(caller, LIST_KEY_ASSIGNMENTS, "assignment", options)

@@ -1,4 +1,4 @@
-"""Which workspaces an audit looks at, and the walks over all of them at once."""
+"""The workspaces of an audit, and the concurrent walks over them."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 
 @attrs.define(kw_only=True, eq=False)
 class Branch:
-    """The part of an audit that is one workspace."""
+    """The part of an audit that covers one workspace."""
 
     id: str | None
-    """None: the default workspace, asked for without its id."""
+    """None: the default workspace, requested without an id."""
     walk: KeyWalk
     keys: list[APIKey] = attrs.field(factory=list[APIKey])
-    """What was taken of the walk, if keys are kept."""
+    """Keys taken from the walk, if they are kept."""
     told: int = 0
-    """How many of the walk's unreadable records became findings."""
+    """How many of the walk's unreadable records have become findings."""
     foreign: int = 0
-    """Records that say they belong to another workspace."""
+    """Records that claim to belong to another workspace."""
     failure: OpenRouterError | None = None
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to ask for."""
+        """Whether there is nothing more to fetch."""
         return self.walk.ended or self.failure is not None
 
 
 class WorkspaceWalks:
-    """Asks all branches for pages, and gives them as they come."""
+    """Concurrent walks over workspaces; their pages are returned as they arrive."""
 
     def __init__(self, throttle: Throttle, options: CallOptions) -> None:
         self.branches: list[Branch] = []
@@ -63,23 +63,23 @@ class WorkspaceWalks:
         self._active: dict[asyncio.Task[list[APIKey]], Branch] = {}
 
     def add(self, workspace_id: str | None) -> None:
-        """Walk over one more workspace, as soon as may be; None: the default one."""
-        given = ListKeys(
+        """Walk over one more workspace as soon as there is room; None: the default one."""
+        params = ListKeys(
             include_disabled=True,
             include_expired=True,
             workspace_id=OMITTED if workspace_id is None else workspace_id,
         )
         window = self._throttle.share
-        walk = KeyWalk(self._throttle, given, self._options, lenient=True, window=window)
+        walk = KeyWalk(self._throttle, params, self._options, lenient=True, window=window)
         branch = Branch(id=workspace_id, walk=walk)
         self.branches.append(branch)
         self._waiting.append(branch)
         self._ask()
 
     async def find_home(self) -> str | None:
-        """Find out which workspace the default one is, from the first page of its walk.
+        """Return the id of the default workspace, from the first page of its walk.
 
-        None if that has no key to tell it by, or fails: then the walk is given up.
+        None if that page has no keys or fails: then the walk is abandoned.
         """
         [(task, branch)] = self._active.items()
         await asyncio.wait([task])
@@ -96,7 +96,7 @@ class WorkspaceWalks:
         return not (self._active or self._waiting)
 
     async def pages(self) -> list[tuple[Branch, list[APIKey]]]:
-        """Wait until some branch has new keys, or failed, and ask for more already."""
+        """Wait until a branch has new keys or has failed, and start fetching more."""
         done, _ = await asyncio.wait(self._active, return_when=asyncio.FIRST_COMPLETED)
         pages = [(self._active[task], self._result(task)) for task in done]
         for task in done:
@@ -107,11 +107,14 @@ class WorkspaceWalks:
         return pages
 
     def _ask(self) -> None:
-        """Walk through as many workspaces at once as there may be requests."""
+        """Walk over as many workspaces at once as requests may be in flight."""
         while self._waiting and len(self._active) < self._throttle.concurrency:
             branch = self._waiting.popleft()
             self._active[asyncio.create_task(branch.walk.next_page())] = branch
-        self._throttle.sharers = len(self._active)
+        sharers, self._throttle.sharers = self._throttle.sharers, len(self._active)
+        if len(self._active) < sharers:
+            for branch in self._active.values():
+                branch.walk.fetch_ahead()  # with the share of those that have ended
 
     def _result(self, task: asyncio.Task[list[APIKey]]) -> list[APIKey]:
         try:
@@ -123,7 +126,7 @@ class WorkspaceWalks:
             return []
 
     async def close(self) -> None:
-        """End all walks, and wait until nothing is under way."""
+        """End all walks, and wait until no request is in flight."""
         await cancel(self._active)
         self._active.clear()
         self._waiting.clear()
@@ -136,7 +139,7 @@ class WorkspaceWalks:
 
 
 async def cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel tasks and wait until they have ended, however they do."""
+    """Cancel tasks, wait until they have ended, and ignore what they raise."""
     tasks = list(tasks)
     for task in tasks:
         task.cancel()
@@ -148,34 +151,34 @@ WorkspaceNames: TypeAlias = str | UUID | Iterable[str | UUID]
 
 
 def chosen(wanted: list[str] | None, found: list[Workspace]) -> list[str]:
-    """Give the ids of the workspaces to audit; raises `InvalidRequestError` for an unknown one."""
+    """Return the ids of the workspaces to audit; raise `InvalidRequestError` for an unknown one."""
     if wanted is None:
         return [workspace.id for workspace in found]
     ids: dict[str, None] = {}
     for name in wanted:
-        fitting = [space.id for space in found if name in (space.id, space.slug, space.name)]
-        if not fitting:
+        matching = [each.id for each in found if name in (each.id, each.slug, each.name)]
+        if not matching:
             raise InvalidRequestError(
                 f"workspaces: there is no workspace {name!r}", parameter="workspaces"
             )
-        ids.update(dict.fromkeys(fitting))
+        ids.update(dict.fromkeys(matching))
     return list(ids)
 
 
 def names_from(workspaces: WorkspaceNames | None) -> list[str] | None:
-    """Check what the caller named; None: all workspaces."""
+    """Return the checked names of the caller's workspaces; None: all workspaces."""
     if workspaces is None:
         return None
     if not isinstance(workspaces, Iterable) and not isinstance(workspaces, UUID):
         raise ConfigurationError("workspaces must be ids, slugs or names, or None for all")
-    given = [workspaces] if isinstance(workspaces, (str, UUID)) else list(workspaces)
-    if not given:
+    names = [workspaces] if isinstance(workspaces, (str, UUID)) else list(workspaces)
+    if not names:
         raise ConfigurationError("workspaces must name at least one, or be None for all")
-    return [_checks.identifier("workspaces", each) for each in given]
+    return [_checks.identifier("workspaces", each) for each in names]
 
 
 async def find_workspaces(caller: Caller, options: CallOptions) -> tuple[list[Workspace], str]:
-    """List the workspaces; where they are hidden, none and the reason."""
+    """Return the workspaces, or an empty list and the reason if they are hidden."""
     try:
         found = [each async for each in WorkspaceWalk(caller, options)]
     except (ForbiddenResponseError, NotFoundResponseError) as error:

@@ -14,6 +14,7 @@ from openrouter_async import (
     PagingError,
     ResponseValidationError,
 )
+from openrouter_async._caller import Throttle
 from openrouter_async._operations import ListKeys
 from openrouter_async.api_keys import APIKeys
 from openrouter_async.models import ListWorkspacesResponse, Workspace
@@ -25,7 +26,8 @@ at_once = pytest.mark.parametrize("concurrency", CONCURRENCIES)
 
 def walk_over(keys: ChangingList, concurrency: int = 1, *, lenient: bool = False) -> KeyWalk:
     """A walk over all pages of a list."""
-    return KeyWalk(keys, ListKeys(), {}, lenient=lenient, window=lambda: concurrency)
+    throttle = Throttle(keys, concurrency=concurrency)
+    return KeyWalk(throttle, ListKeys(), {}, lenient=lenient, window=lambda: concurrency)
 
 
 async def hashes_of(walk: KeyWalk) -> list[str]:
@@ -95,13 +97,17 @@ async def test_a_short_list_is_two_requests() -> None:
     assert keys.requests == [0, 85]
 
 
-@pytest.mark.parametrize(("count", "most"), [(0, 1), (1, 2), (250, 6), (1000, 12 + 10)])
+FEW = [(0, 1), (1, 2), (90, 2), (100, 4), (250, 6), (1000, 15), (10_000, 112)]
+
+
+@pytest.mark.parametrize(("count", "most"), FEW)
 async def test_few_requests_go_beyond_the_end(count: int, most: int) -> None:
-    """The window grows page by page, so that a short list costs few requests in vain."""
-    for seed in range(20):
+    """The end is searched for ahead of the pages, so that few requests are in vain."""
+    for seed in range(20 if count <= 1000 else 5):
         keys = ChangingList(count, seed=seed)
         await hashes_of(walk_over(keys, 16))
         assert len(keys.requests) <= most, seed
+        assert len(set(keys.requests)) == len(keys.requests)
 
 
 @at_once
@@ -150,7 +156,81 @@ async def test_the_window_is_full() -> None:
     keys = ChangingList(5000)
     await hashes_of(walk_over(keys, 16))
     assert keys.most_under_way == 16
-    assert len(keys.requests) <= 54 + 16
+    assert len(keys.requests) <= 54 + 6
+
+
+async def turns(count: int = 200) -> None:
+    """Let everything happen that does not hang."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_slow_page_does_not_hold_up_the_others() -> None:
+    """They are fetched as long as there is room for them, and come in order all the same."""
+    keys = ChangingList(20_000)
+    answered = asyncio.Event()
+    keys.hanging = {2850: answered}
+    walk = walk_over(keys, 4)
+    seen: list[str] = []
+    reading = asyncio.create_task(collect(walk, seen))
+    await turns(2000)
+    assert seen == keys.original[:2855]
+    in_order = {offset for offset in keys.requests if 2850 < offset <= 2850 + 95 * 23}
+    assert in_order >= set(range(2945, 2850 + 95 * 23, 95))
+    assert keys.under_way == 1
+    await turns()
+    assert keys.under_way == 1
+    answered.set()
+    await reading
+    assert seen == keys.original
+    assert walk.complete
+
+
+async def test_a_short_page_ends_the_search_out_of_turn() -> None:
+    """What is behind it is not requested, though a page before it has not arrived."""
+    keys = ChangingList(3000)
+    answered = asyncio.Event()
+    keys.hanging = {950: answered}
+    walk = walk_over(keys, 16)
+    reading = asyncio.create_task(hashes_of(walk))
+    await turns(2000)
+    assert sorted(keys.requests)[-4] <= 3000 + 95
+    assert len(keys.requests) <= 32 + 6
+    answered.set()
+    assert await reading == keys.original
+    assert len(keys.requests) <= 33 + 6
+
+
+async def test_few_pages_are_ahead_of_a_walk_that_is_left_early() -> None:
+    """However long its consumer takes over the first page, and none is in flight at the end."""
+    keys = ChangingList(20_000)
+    walk = walk_over(keys, 16)
+    await anext(walk)
+    await turns()
+    assert len(keys.requests) <= 1 + 8
+    for _ in range(950):
+        await anext(walk)
+    await turns()
+    assert len(keys.requests) <= 11 + 2 * 11 + 4
+    await walk.aclose()
+    assert keys.under_way == 0
+
+
+async def test_a_window_that_grows_is_filled() -> None:
+    """At once, and not when the next response arrives."""
+    keys = ChangingList(20_000)
+    window = 4
+    walk = KeyWalk(keys, ListKeys(), {}, window=lambda: window)
+    for _ in range(20):
+        await walk.next_page()
+    keys.hang_after = len(keys.requests)
+    await turns()
+    assert keys.under_way == 4
+    window = 8
+    walk.fetch_ahead()
+    await turns()
+    assert keys.under_way == 8
+    await walk.aclose()
 
 
 async def test_concurrency_comes_back_after_a_gap() -> None:
@@ -177,11 +257,11 @@ async def test_pages_fetched_before_a_gap_are_dropped() -> None:
     walk = walk_over(keys, 8)
     for _ in range(8):
         await walk.next_page()
-    assert len(walk._prefetched) == 8
+    assert len(walk._prefetched) >= 8
     _delete_first(keys, 2000)
     while not walk.refetched:
         await walk.next_page()
-    assert len(walk._prefetched) <= 2
+    assert len(walk._prefetched) <= 4
     await walk.aclose()
     assert keys.under_way == 0
 
@@ -212,6 +292,26 @@ async def test_no_stable_key_is_missed(
         assert keys.stable <= set(seen), seed
         assert walk.complete, seed
         assert not running_tasks()
+
+
+@at_once
+@pytest.mark.parametrize("kind", ["create", "delete", "both"])
+async def test_no_stable_key_is_missed_on_pages_of_changing_length(
+    kind: str, concurrency: int
+) -> None:
+    """A short page of known rows is not the end because it is short: keys may have shifted it."""
+    for seed in range(30):
+        keys = ChangingList(1000, seed=seed, after_page=now_and_then(KINDS[kind](70), 12))
+        keys.answer = _pages_of_changing_length(keys, seed)
+        walk = walk_over(keys, concurrency)
+        seen = await hashes_of(walk)
+        assert keys.stable <= set(seen), seed
+        assert len(seen) == len(set(seen)), seed
+        assert walk.complete, seed
+
+
+def _pages_of_changing_length(keys: ChangingList, salt: int) -> Callable[[int], list[Any]]:
+    return lambda offset: keys.rows[offset : offset + 20 + hash((offset, salt)) % 61]
 
 
 @at_once
@@ -311,7 +411,7 @@ async def test_a_server_that_ignores_offset(concurrency: int) -> None:
     assert seen == keys.original[:100]
     if concurrency == 1:
         assert len(keys.requests) == 1 + 3
-    assert len(keys.requests) <= 4 + concurrency
+    assert len(keys.requests) <= 4 + 16
     assert not walk.complete
     assert not running_tasks()
 
@@ -451,7 +551,7 @@ async def test_a_forgotten_walk_ends_by_itself() -> None:
     keys.hang_after = 1
     walk = walk_over(keys, 16)
     await walk.next_page()
-    assert len(running_tasks()) == 2
+    assert len(running_tasks()) == 3
     del walk
     gc.collect()
     for _ in range(10):
@@ -503,8 +603,8 @@ async def test_problems_without_a_hash_are_told_by_their_row() -> None:
     keys.unreadable = {odd}
     genuine = keys.call
 
-    async def call(*args: object) -> object:
-        page = await genuine(*args)
+    async def call(*args: object, **kwargs: object) -> object:
+        page = await genuine(*args, **kwargs)
         for problem in page.problems:
             problem.hash = None
         return page

@@ -73,6 +73,8 @@ class ChangingList:
         self.unreadable: set[str] = set()
         """Hashes of records that cannot be read."""
         self.page_size = page_size
+        self.hanging: dict[int, asyncio.Event] = {}
+        """For an offset: what its response waits for."""
         self.hang_after: int | None = None
         """The number of requests after which there is no response; None: there always is."""
         self._after_page = after_page
@@ -117,6 +119,8 @@ class ChangingList:
             self.requests.append(given.offset)
             if self.hang_after is not None and len(self.requests) > self.hang_after:
                 await asyncio.Event().wait()
+            if given.offset in self.hanging:
+                await self.hanging[given.offset].wait()
             if self._after_page is not None:
                 self._after_page(self)
             await self._dawdle()

@@ -153,6 +153,47 @@ async def test_a_service_with_fifty_keys_on_a_page(client_for: ClientFor, concur
         assert len(server.requests) <= 23 + 1 + concurrency
 
 
+FEW = [(90, 2), (250, 6), (1000, 15), (10_000, 112)]
+
+
+@pytest.mark.parametrize(("count", "most"), FEW)
+async def test_few_requests_on_the_wire(client_for: ClientFor, count: int, most: int) -> None:
+    """Hardly more than there are pages, with the concurrency that `iter` has by itself."""
+    rows = [record(hash=f"{number:064x}") for number in range(count)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
+        walk = client_for(server).api_keys.iter()
+        assert [key.hash async for key in walk] == [row["hash"] for row in rows]
+        assert walk.complete
+        assert len(server.requests) <= most
+
+
+async def test_one_page_at_a_time(client_for: ClientFor) -> None:
+    """Without concurrency the next page is requested when it is needed."""
+    rows = [record(hash=f"{number:064x}") for number in range(400)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
+        walk = client_for(server).api_keys.iter(concurrency=1)
+        for read in (1, 2, 3):
+            await walk.next_page()
+            assert len(server.requests) == read
+        assert len([key async for key in walk]) == 400 - 290
+        offsets = [int(request.target.split("offset=")[1]) for request in server.requests]
+        assert offsets == [0, 95, 190, 285, 380, 395]
+
+
+async def test_a_loop_that_is_left(client_for: ClientFor) -> None:
+    """A `break` on the first page has cost few requests, and no more are made."""
+    rows = [record(hash=f"{number:064x}") for number in range(2000)]
+    async with ScriptedServer(handler=pages_of(rows)) as server:
+        client = client_for(server)
+        async for _ in client.api_keys.iter():
+            break
+        gc.collect()
+        for _ in range(20):
+            await client.api_keys.list(offset=5)
+        offsets = [request.target.split("offset=")[1] for request in server.requests]
+        assert len(offsets) - offsets.count("5") <= 4
+
+
 async def test_ninety_keys_are_two_requests(client_for: ClientFor) -> None:
     """Whatever the concurrency."""
     rows = [record(hash=f"{number:064x}") for number in range(90)]
