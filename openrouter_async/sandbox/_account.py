@@ -193,6 +193,46 @@ class RefusedError(Exception):
         self.message = message
 
 
+@attrs.frozen
+class _View:
+    """The keys of a workspace that a list shows, kept so that a page costs no more than its rows.
+
+    A change of any key ends it.
+    """
+
+    keys: list[StoredKey]
+    """Oldest first."""
+    since: datetime
+    until: datetime
+    """Between these instants no other key expires."""
+
+    @classmethod
+    def of(
+        cls,
+        shelf: Iterable[StoredKey],
+        now: datetime,
+        *,
+        include_disabled: bool,
+        include_expired: bool,
+    ) -> _View:
+        keys: list[StoredKey] = []
+        since, until = _EARLIEST, _LATEST
+        for key in shelf:
+            expired = key.is_expired(now)
+            if key.expires_at is not None:
+                if expired:
+                    since = max(since, key.expires_at)
+                else:
+                    until = min(until, key.expires_at)
+            if (include_disabled or not key.disabled) and (include_expired or not expired):
+                keys.append(key)
+        return cls(keys, since, until)
+
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+
 class Account:
     """Everything that the service would remember. Not thread-safe; its user holds a lock."""
 
@@ -208,6 +248,7 @@ class Account:
         self._assignments: dict[str, GuardrailKeyAssignment] = {}
         self.workspaces = {workspace.id: workspace for workspace in _workspaces(self.now())}
         self._shelves: dict[str, list[StoredKey]] = {id_: [] for id_ in self.workspaces}
+        self._views: dict[tuple[str, bool, bool], _View] = {}
         self.management_key = self._derive_secret("management key")
 
     def now(self) -> datetime:
@@ -229,6 +270,7 @@ class Account:
         self._keys[hash] = key
         self._unindexed.append(key)
         self._shelves[key.workspace_id].append(key)
+        self._views.clear()
         return key
 
     def create(
@@ -263,12 +305,18 @@ class Account:
     ) -> list[APIKey]:
         """Return a page of one workspace's keys, newest first."""
         now = self.now()
-        keys: Iterable[StoredKey] = reversed(self._shelf(workspace_id))
-        if not include_disabled:
-            keys = (key for key in keys if not key.disabled)
-        if not include_expired:
-            keys = (key for key in keys if not key.is_expired(now))
-        return [key.record(now) for key in itertools.islice(keys, offset, offset + PAGE_SIZE)]
+        keys = self._shelf(workspace_id)
+        if not (include_disabled and include_expired):
+            which = (workspace_id, include_disabled, include_expired)
+            view = self._views.get(which)
+            if view is None or not view.since <= now < view.until:
+                view = self._views[which] = _View.of(
+                    keys, now, include_disabled=include_disabled, include_expired=include_expired
+                )
+            keys = view.keys
+        end = max(0, len(keys) - offset)
+        page = keys[max(0, end - PAGE_SIZE) : end]
+        return [key.record(now) for key in reversed(page)]
 
     def get(self, hash: str) -> StoredKey:
         """Find a key; raises `RefusedError` with 404."""
@@ -288,12 +336,14 @@ class Account:
             self._move(key, workspace_id)
         for name, value in changes.items():
             setattr(key, name, value)
+        self._views.clear()
         key.updated_at = self.now()
         return key
 
     def delete(self, hash: str) -> None:
         key = self.get(hash)
         self._take_off(key)
+        self._views.clear()
         del self._keys[hash]
         self._assignments.pop(hash, None)
 
