@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from heapq import nsmallest
 from html import escape
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 from openrouter_async import _money
 from openrouter_async._html_table import html_table
 from openrouter_async.audit._findings import money
+from openrouter_async.audit._key_columns import columns_of
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
 from openrouter_async.secret import scrub
@@ -49,26 +51,25 @@ def _plain(hint: Any) -> type:
     return cast("type", type_)
 
 
-def to_pandas(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def to_pandas(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
     """Make a frame with nullable columns; instants are UTC. Raises `ConfigurationError`."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
         pass
     else:
-        columns = {
-            name: pd.to_datetime(
-                pd.Series([row[name] for row in rows], dtype="object"), utc=True
-            ).dt.as_unit("us")
-            if type_ is datetime
-            else pd.Series([row[name] for row in rows], dtype=_DTYPES[type_])
-            for name, type_ in column_types().items()
+        types = column_types()
+        series = {
+            name: pd.to_datetime(pd.Series(column, dtype="object"), utc=True).dt.as_unit("us")
+            if types[name] is datetime
+            else pd.Series(column, dtype=_DTYPES[types[name]])
+            for name, column in columns.items()
         }
-        return pd.DataFrame(columns)
+        return pd.DataFrame(series)
     raise ConfigurationError(f"to_pandas() {_EXTRA}")
 
 
-def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
+def chart(report: AuditReport, by: str, window: str) -> alt.Chart:
     """Chart spending by a column of the rows, the greatest first. Raises `ConfigurationError`."""
     if by not in GROUPS:
         raise ConfigurationError(f"by must be one of {', '.join(GROUPS)}")
@@ -79,7 +80,7 @@ def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
     except ModuleNotFoundError:
         pass
     else:
-        sums = _sums(rows, by, window)
+        sums = _sums(columns_of(report, report.keys), by, window)
         groups = list(dict.fromkeys(each["group"] for each in sums))
         bars: alt.Chart = (
             alt.Chart(alt.InlineData(values=sums))
@@ -96,13 +97,14 @@ def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
     raise ConfigurationError(f"chart() {_EXTRA}")
 
 
-def _sums(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> list[dict[str, Any]]:
+def _sums(columns: Mapping[str, Sequence[Any]], by: str, window: str) -> list[dict[str, Any]]:
     """Sum up; what is beyond the greatest is one group, so that a chart stays readable."""
     end = "" if window == "ever" else f"_{window}"
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for row in rows:
-        entry = sums[scrub(str(row[by] or "none"))]
-        for place, amount in enumerate((row[f"usage{end}"], row[f"byok_usage{end}"], 1)):
+    amounts = zip(columns[f"usage{end}"], columns[f"byok_usage{end}"], strict=True)
+    for name, (usage, byok) in zip(columns[by], amounts, strict=True):
+        entry = sums[scrub(str(name or "none"))]
+        for place, amount in enumerate((usage, byok, 1)):
             entry[place] = _money.added(entry[place], amount)
     falling = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
     top, rest = falling[:_MOST_BARS], falling[_MOST_BARS:]
@@ -150,11 +152,14 @@ def _keys(report: AuditReport) -> str:
     """Show the keys with the gravest findings, of these the ones that spent most this month."""
     if not report.keys:
         return ""
-    ranks = {hash: found[0].severity.rank for hash, found in report.by_key().items()}
-    rows = sorted(
-        report.rows(), key=lambda row: (-ranks.get(row["hash"], -1), -row["usage_monthly"])
+    ranks: dict[str | None, int] = {}
+    for finding in report.findings:
+        ranks.setdefault(finding.hash, finding.severity.rank)  # the gravest come first
+    gravest = nsmallest(
+        _MOST_KEYS, report.keys, lambda key: (-ranks.get(key.hash, -1), -key.usage_monthly)
     )
-    title = f"{min(_MOST_KEYS, len(rows)):,d} of {len(rows):,d} keys, the gravest first"
+    title = f"{len(gravest):,d} of {len(report.keys):,d} keys, the gravest first"
     headings = [name.replace("_", " ") for name in _COLUMNS]
-    shown = [[row[name] for name in _COLUMNS] for row in rows[:_MOST_KEYS]]
-    return html_table(headings, shown, title=title)
+    columns = columns_of(report, gravest)
+    rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    return html_table(headings, list(rows), title=title)
