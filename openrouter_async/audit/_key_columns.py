@@ -1,4 +1,4 @@
-"""Keys of a report as columns: their own fields, and what follows from them and the findings."""
+"""Keys of a report as columns: their own fields, and values derived from keys and findings."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def findings_of(
 
 
 def state_of(key: APIKey, now: datetime) -> str:
-    """Say `active`, or each of `disabled`, `expired` and `exhausted` that holds."""
+    """Return `active`, or those of `disabled`, `expired` and `exhausted` that apply."""
     reasons: list[str] = []
     if key.disabled:
         reasons.append("disabled")

@@ -1,4 +1,4 @@
-"""A report in a notebook: as HTML, as a pandas frame, and as an Altair chart."""
+"""Reports in notebooks: HTML, pandas data frames and Altair charts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _DERIVED: Final = {
 
 
 def column_types() -> dict[str, type]:
-    """Return the type of each column of `AuditReport.rows()`, None aside."""
+    """Return the type of each column of `AuditReport.rows()`, apart from None."""
     return {name: _plain(hint) for name, hint in get_type_hints(APIKey).items()} | _DERIVED
 
 
@@ -52,7 +52,7 @@ def _plain(hint: Any) -> type:
 
 
 def to_pandas(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """Make a frame with nullable columns; instants are UTC. Raises `ConfigurationError`."""
+    """Return a data frame with nullable columns, times in UTC; raises `ConfigurationError`."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
@@ -70,7 +70,7 @@ def to_pandas(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
 
 
 def chart(report: AuditReport, by: str, window: str) -> alt.Chart:
-    """Chart spending by a column of the rows, the greatest first. Raises `ConfigurationError`."""
+    """Chart spending by a column of the rows, the highest first; raises `ConfigurationError`."""
     if by not in GROUPS:
         raise ConfigurationError(f"by must be one of {', '.join(GROUPS)}")
     if window not in WINDOWS:
@@ -98,7 +98,7 @@ def chart(report: AuditReport, by: str, window: str) -> alt.Chart:
 
 
 def _sums(columns: Mapping[str, Sequence[Any]], by: str, window: str) -> list[dict[str, Any]]:
-    """Sum up; what is beyond the greatest is one group, so that a chart stays readable."""
+    """Sum amounts by group; the smallest groups become one, so that a chart stays readable."""
     end = "" if window == "ever" else f"_{window}"
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
     amounts = zip(columns[f"usage{end}"], columns[f"byok_usage{end}"], strict=True)
@@ -106,8 +106,8 @@ def _sums(columns: Mapping[str, Sequence[Any]], by: str, window: str) -> list[di
         entry = sums[scrub(str(name or "none"))]
         for place, amount in enumerate((usage, byok, 1)):
             entry[place] = _money.added(entry[place], amount)
-    falling = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
-    top, rest = falling[:_MOST_BARS], falling[_MOST_BARS:]
+    descending = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
+    top, rest = descending[:_MOST_BARS], descending[_MOST_BARS:]
     if rest:
         others = [_money.total(figures[place] for _, figures in rest) for place in range(3)]
         top.append((f"{len(rest)} others", others))
@@ -126,7 +126,7 @@ _COLUMNS: Final = (
 
 
 def report_html(report: AuditReport) -> str:
-    """Lay the report out."""
+    """Return the report as HTML."""
     return f"<div><p>{_headline(report)}</p>{_rules(report)}{_keys(report)}</div>"
 
 
@@ -149,17 +149,17 @@ def _rules(report: AuditReport) -> str:
 
 
 def _keys(report: AuditReport) -> str:
-    """Show the keys with the gravest findings, of these the ones that spent most this month."""
+    """Return a table of the keys with the most severe findings, the most spent first."""
     if not report.keys:
         return ""
     ranks: dict[str | None, int] = {}
     for finding in report.findings:
-        ranks.setdefault(finding.hash, finding.severity.rank)  # the gravest come first
-    gravest = nsmallest(
+        ranks.setdefault(finding.hash, finding.severity.rank)  # the most severe come first
+    worst = nsmallest(
         _MOST_KEYS, report.keys, lambda key: (-ranks.get(key.hash, -1), -key.usage_monthly)
     )
-    title = f"{len(gravest):,d} of {len(report.keys):,d} keys, the gravest first"
+    title = f"{len(worst):,d} of {len(report.keys):,d} keys, the gravest first"
     headings = [name.replace("_", " ") for name in _COLUMNS]
-    columns = columns_of(report, gravest)
+    columns = columns_of(report, worst)
     rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
     return html_table(headings, list(rows), title=title)

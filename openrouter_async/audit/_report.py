@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA: Final = 1
-"""The version of `AuditReport.to_dict()`; it changes when a reader of the old one would fail."""
+"""The version of `AuditReport.to_dict()`; it changes when readers of the old one would fail."""
 
 
 SCOPES: Final = ("all", "chosen", "default")
-"""What an audit looked at."""
+"""What an audit covers."""
 
 
 @attrs.frozen(kw_only=True)
 class AuditFailure:
-    """A workspace that could not be read, or not to its end."""
+    """A workspace that could not be read completely."""
 
     workspace_id: str | None
-    """None: the default workspace, asked for without its id."""
+    """None: the default workspace, requested without its id."""
     workspace: str | None
-    """Its name; None where that is not known."""
+    """Its name; None if unknown."""
     error: str
     """The class of the error, such as `InternalServerResponseError`."""
     message: str
@@ -52,7 +52,7 @@ class AuditFailure:
     def of(
         cls, error: OpenRouterError, workspace_id: str | None, workspace: str | None
     ) -> AuditFailure:
-        """Keep what can be told of an error."""
+        """Build a failure from an error."""
         return cls(
             workspace_id=workspace_id,
             workspace=workspace,
@@ -63,67 +63,67 @@ class AuditFailure:
         )
 
 
-def _how_many(things: Sized) -> str:
+def _length(things: Sized) -> str:
     return f"<{len(things)}>"
 
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
-    """Every key of the audited workspaces, and what is the matter with them."""
+    """Every key of the audited workspaces, and the findings about them."""
 
-    keys: Sequence[APIKey] = attrs.field(repr=_how_many)
-    """By workspace, each newest first; empty when the run was told not to keep them."""
-    findings: Sequence[Finding] = attrs.field(repr=_how_many)
-    """The gravest first."""
+    keys: Sequence[APIKey] = attrs.field(repr=_length)
+    """By workspace, newest first in each; empty if the run did not keep them."""
+    findings: Sequence[Finding] = attrs.field(repr=_length)
+    """The most severe first."""
     counts: Mapping[str, int]
-    """How many findings each rule has, kept or not."""
+    """The number of findings of each rule, kept or not."""
     severities: Mapping[Severity, int]
-    """How many findings each severity has, kept or not, the gravest first."""
+    """The number of findings of each severity, kept or not, the most severe first."""
     totals: Totals = attrs.field(repr=False)
-    by_workspace: Mapping[str | None, Totals] = attrs.field(repr=_how_many)
-    """By workspace id, in the service's order; None: the service did not say."""
-    by_creator: Mapping[str | None, Totals] = attrs.field(repr=_how_many)
-    """By `creator_user_id`; None: the service did not say."""
+    by_workspace: Mapping[str | None, Totals] = attrs.field(repr=_length)
+    """By workspace id, in the service's order; None: unknown to the service."""
+    by_creator: Mapping[str | None, Totals] = attrs.field(repr=_length)
+    """By `creator_user_id`; None: unknown to the service."""
     scope: str
-    """`all` workspaces, those `chosen`, or the `default` one, since the others are hidden."""
+    """`all` workspaces, those `chosen`, or the `default` one if the service hides the others."""
     workspaces: Mapping[str, str]
-    """The names of the audited workspaces by id; empty where the service hides them."""
+    """The names of the audited workspaces by id; empty if the service hides them."""
     now: datetime
-    """What the rules went by (UTC)."""
+    """The time that the rules used (UTC)."""
     started: datetime
     """When the audit began (UTC)."""
     finished: datetime
-    """When it ended, or this partial report was made (UTC)."""
+    """When it ended, or when this partial report was made (UTC)."""
     seconds: float
-    """How long it took."""
+    """The duration of the audit."""
     by: str | None
-    """The masked label of the management key; None where `GET /key` did not answer."""
+    """The masked label of the management key; None if `GET /key` failed."""
     complete: bool
-    """Whether no key can be missing: all workspaces were read, every seam of pages was verified."""
+    """Whether no key can be missing: all workspaces were read, and all page seams verified."""
     partial: bool
-    """Whether the audit was still under way, or was ended early."""
+    """Whether the audit was still in progress, or was ended early."""
     refetched: int
-    """How many pages were fetched again because a list changed meanwhile."""
+    """The number of pages that were fetched again because a list had changed."""
     pages: int
-    """How many pages of keys were read."""
+    """The number of pages of keys that were read."""
     requests: int
-    """How many calls were made, those for workspaces and the key's label included."""
+    """The number of calls, including those for workspaces and the key's label."""
     errors: Sequence[AuditFailure]
     """Workspaces that could not be read."""
     skipped: Sequence[str]
-    """Rules that could not run, since the keys were not kept, or may not be all."""
+    """Rules that could not run because keys were not kept or may be missing."""
 
     @property
     def worst(self) -> Severity | None:
-        """The gravest severity; None without findings."""
+        """The highest severity; None without findings."""
         return next((severity for severity, count in self.severities.items() if count), None)
 
     def reaches(self, severity: Severity | str) -> bool:
-        """Return whether there is a finding of this severity or a graver one."""
+        """Return whether there is a finding of at least this severity."""
         return self.worst is not None and self.worst.rank >= Severity(severity).rank
 
     def by_key(self) -> dict[str, list[Finding]]:
-        """Return each key's findings by hash, the gravest first; keys without any are left out."""
+        """Return the findings of each key that has any by hash, the most severe first."""
         found: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
             if finding.hash is not None:
@@ -131,7 +131,7 @@ class AuditReport:
         return dict(found)
 
     def covers(self, workspace_id: str | None) -> bool:
-        """Return whether the report would have a key of this workspace."""
+        """Return whether the report would contain a key of this workspace."""
         if self.partial or any(
             failure.workspace_id in (None, workspace_id) for failure in self.errors
         ):
@@ -144,7 +144,7 @@ class AuditReport:
         return load_report(path)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a flat dict for each key, for any frame library.
+        """Return a flat dict for each key, for any data frame library.
 
         Values are str, float, bool, aware UTC datetimes or None, of one type in each column.
         """
@@ -152,7 +152,7 @@ class AuditReport:
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return `rows()` as a frame; raises `ConfigurationError` without the extra `pandas`.
+        """Return `rows()` as a data frame; raises `ConfigurationError` without the extra `pandas`.
 
         Columns are nullable: `string`, `Float64`, `boolean`, and UTC datetimes.
         """
@@ -161,7 +161,7 @@ class AuditReport:
         return to_pandas(columns_of(self, self.keys))
 
     def chart(self, by: str = "workspace", window: str = "monthly") -> alt.Chart:
-        """Chart what was spent, credits and provider keys (BYOK), the greatest first.
+        """Chart spending, by credits and by provider keys (BYOK), the highest first.
 
         `by` is `workspace`, `creator_user_id`, `name` or another column of names, `window` is
         `daily`, `weekly`, `monthly` or `ever`. Raises `ConfigurationError` for others, and without
@@ -172,7 +172,7 @@ class AuditReport:
         return chart(self, by, window)
 
     def _repr_html_(self) -> str:
-        """Show totals, findings by rule and the keys that need a look, in a notebook."""
+        """Return totals, findings by rule and the keys that need attention, for notebooks."""
         from openrouter_async.audit._notebook import report_html
 
         return report_html(self)
@@ -224,7 +224,7 @@ def _with_lists(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def instant(moment: datetime) -> str:
-    """Write an instant as the service does."""
+    """Return a time in the service's format."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
@@ -260,7 +260,7 @@ class _SavedFinding:
 
 @attrs.frozen(kw_only=True)
 class _Saved:
-    """What `AuditReport.to_dict()` gives, as far as its types can be checked at once."""
+    """The result of `AuditReport.to_dict()`, as far as its types can be checked at once."""
 
     scope: str
     now: Timestamp
@@ -290,7 +290,7 @@ _PLAIN: Final = (
 
 
 def load_report(path: str | os.PathLike[str]) -> AuditReport:
-    """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
+    """Read a saved report; raises `ConfigurationError` with the file and the problem."""
     where = Path(path)
     try:
         content = read_file(where)
@@ -307,10 +307,10 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
 
 
 def _parse_report(content: bytes) -> AuditReport:
-    """Parse a saved report; raises `ConfigurationError`, and `ValueError` for what is no JSON.
+    """Parse a saved report; raises `ConfigurationError`, or `ValueError` if it is not JSON.
 
-    msgspec reads the two long lists straight into records. It takes only what is exactly right; the
-    careful road, which takes ten times as long, reads everything else and explains what is wrong.
+    msgspec decodes the two long lists straight into records. It accepts only exact types; cattrs,
+    which takes ten times as long, reads everything else and explains what is wrong.
     """
     try:
         parts = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
@@ -333,9 +333,9 @@ def _records(part: msgspec.Raw, type_: type[T]) -> Iterator[T]:
 
 
 class _Shared:
-    """Makes equal strings of records one object, which halves the memory of a report.
+    """Replaces equal strings of records by one object, which halves the memory of a report.
 
-    An audit's findings hold the very strings of their keys; parsed ones have their own.
+    In an audit, findings refer to the strings of their keys; decoded ones have copies.
     """
 
     def __init__(self) -> None:
@@ -345,7 +345,7 @@ class _Shared:
         for name in _STRINGS[type(record)]:
             value = getattr(record, name)
             if value is not None:
-                # The record is frozen for others, and nobody else has it yet.
+                # Records are frozen for their users, but no one else has this one yet.
                 object.__setattr__(record, name, self._strings.setdefault(value, value))
         return record
 
@@ -357,7 +357,7 @@ _STRINGS: Final[Mapping[type, Sequence[str]]] = {
 
 
 def report_from(document: object) -> AuditReport:
-    """Read what `AuditReport.to_dict()` gave; raises `ConfigurationError`."""
+    """Build a report from the result of `to_dict()`; raises `ConfigurationError`."""
     plain = as_object(document)
     version = plain.get("schema")
     if not isinstance(version, int) or isinstance(version, bool):
@@ -430,26 +430,26 @@ class KeyChange:
 
     hash: str
     name: str
-    """The newer one."""
+    """The newer value."""
     workspace_id: str | None
-    """The newer one."""
+    """The newer value."""
     field: str
-    """Such as `limit`, as `APIKey` has it."""
+    """A field of `APIKey`, such as `limit`."""
     old: str | float | bool | datetime | None
     new: str | float | bool | datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class KeySpend:
-    """What a key spent between the two reports, USD."""
+    """Spending of a key between the two reports, USD."""
 
     hash: str
     name: str
     workspace_id: str | None
     usage: float
-    """Of the account's credits."""
+    """Charged to the account's credits."""
     byok_usage: float
-    """Of the owner's provider keys."""
+    """Charged to the owner's provider keys."""
 
 
 @attrs.frozen(kw_only=True)
@@ -465,10 +465,10 @@ class Comparison:
     new: datetime
     """When the newer audit began (UTC)."""
     complete: bool
-    """Whether both reports are."""
+    """Whether both reports are complete."""
     created: Sequence[APIKey]
     deleted: Sequence[APIKey]
-    """As they were."""
+    """Their records in the older report."""
     enabled: Sequence[APIKey]
     disabled: Sequence[APIKey]
     limits: Sequence[KeyChange]
@@ -479,19 +479,19 @@ class Comparison:
     expiries: Sequence[KeyChange]
     """Changes of `expires_at`."""
     spend: Sequence[KeySpend]
-    """Keys that spent anything, the most first; what a deleted key spent at last is unknown."""
+    """Keys that spent anything, the most first; the last spending of deleted keys is unknown."""
     usage: float
-    """USD of the account's credits that all those spent."""
+    """Sum of `spend`, USD charged to the account's credits."""
     byok_usage: float
-    """USD of provider keys that all those spent."""
+    """Sum of `spend`, USD charged to provider keys."""
     findings_new: Sequence[Finding]
     findings_gone: Sequence[Finding]
     workspaces: Mapping[str, str]
-    """Names by id, of both reports."""
+    """The names of both reports' workspaces by id."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing changed, money spent included."""
+        """Whether nothing changed, including spending."""
         return not any(getattr(self, name) for name in _LISTS)
 
     def to_dict(self) -> dict[str, Any]:
@@ -520,7 +520,7 @@ _LISTS: Final = (
 
 
 def compare(old: AuditReport, new: AuditReport) -> Comparison:
-    """Describe what changed from one report to another; `AuditReport.load` reads saved ones."""
+    """Return the changes from one report to another; `AuditReport.load` reads saved ones."""
     before = {key.hash: key for key in old.keys}
     after = {key.hash: key for key in new.keys}
     both = [
@@ -583,7 +583,7 @@ def _spend(both: Iterable[tuple[APIKey, APIKey]], created: Iterable[APIKey]) -> 
 
 
 def _only_in(report: AuditReport, other: AuditReport) -> list[Finding]:
-    """Return the findings that the other report would have too, if nothing had changed."""
+    """Return the findings that the other report lacks although it covers their workspaces."""
     known = set(map(_identity, other.findings))
     return [
         finding
