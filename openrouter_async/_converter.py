@@ -87,9 +87,9 @@ def _fast(type_: type[T], body: bytes) -> T | None:
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return None
     if type_ is ListResponse:
-        return response if _keys_in_utc(response.data) else None
+        return response if keys_in_utc(response.data) else None
     if type_ in _ONE_KEY:
-        return response if _keys_in_utc([response.data]) else None
+        return response if keys_in_utc([response.data]) else None
     return response if _in_utc(response) else None
 
 
@@ -117,7 +117,7 @@ def _timed_fields(record: Any) -> list[str]:
     return [name for name, hint in hints.items() if may_hold_one(hint)]
 
 
-def _keys_in_utc(keys: list[APIKey]) -> bool:
+def keys_in_utc(keys: list[APIKey]) -> bool:
     """Return what `_in_utc` does, for pages of keys, which have 400 timestamps: in 9 µs, not 60."""
     for key in keys:
         if (

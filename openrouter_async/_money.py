@@ -32,6 +32,8 @@ def _decimals(usd: float) -> int:
 
 def finite(usd: float) -> float:
     """Return an amount, with infinity replaced by the largest float."""
+    if -_MOST <= usd <= _MOST:
+        return usd
     return max(-_MOST, min(_MOST, usd))
 
 
@@ -47,6 +49,8 @@ def total(amounts: Iterable[float]) -> float:
 
 def difference(usd: float, less: float) -> float:
     """Return the first amount minus the second, 0 if they count as equal."""
+    if abs(usd) < _MANY and abs(less) < _MANY:  # as nearly all amounts are
+        return round(usd - less, _DECIMALS)
     return round(finite(usd - less), min(_decimals(usd), _decimals(less)))
 
 

@@ -44,6 +44,7 @@ the walk itself can find.
 
 from openrouter_async.audit._audit_run import AuditProgress, AuditRun, Progress
 from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
+from openrouter_async.audit._key_columns import state_of
 from openrouter_async.audit._ledger import Totals
 from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
 from openrouter_async.audit._policy import (
@@ -65,7 +66,6 @@ from openrouter_async.audit._report import (
     KeyChange,
     KeySpend,
     compare,
-    state_of,
 )
 from openrouter_async.audit._spend_rules import (
     ByokNotCounted,

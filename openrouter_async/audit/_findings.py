@@ -13,7 +13,7 @@ from openrouter_async import _money
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
 
-Figure: TypeAlias = str | float | bool | None
+Figure: TypeAlias = str | int | float | bool | None
 """A value that a finding is based on: USD, days, percent, a name or an ISO 8601 time."""
 
 

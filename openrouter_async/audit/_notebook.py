@@ -1,10 +1,11 @@
-"""A report in a notebook: as HTML, as a pandas frame, and as an Altair chart."""
+"""Reports in notebooks: HTML, pandas data frames and Altair charts."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from heapq import nsmallest
 from html import escape
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast, get_args, get_type_hints
 from openrouter_async import _money
 from openrouter_async._html_table import html_table
 from openrouter_async.audit._findings import money
+from openrouter_async.audit._key_columns import columns_of
 from openrouter_async.errors import ConfigurationError
 from openrouter_async.models import APIKey
 from openrouter_async.secret import scrub
@@ -39,7 +41,7 @@ _DERIVED: Final = {
 
 
 def column_types() -> dict[str, type]:
-    """Return the type of each column of `AuditReport.rows()`, None aside."""
+    """Return the type of each column of `AuditReport.rows()`, apart from None."""
     return {name: _plain(hint) for name, hint in get_type_hints(APIKey).items()} | _DERIVED
 
 
@@ -49,27 +51,26 @@ def _plain(hint: Any) -> type:
     return cast("type", type_)
 
 
-def to_pandas(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Make a frame with nullable columns; instants are UTC. Raises `ConfigurationError`."""
+def to_pandas(columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return a data frame with nullable columns, times in UTC; raises `ConfigurationError`."""
     try:
         import pandas as pd
     except ModuleNotFoundError:
         pass
     else:
-        columns = {
-            name: pd.to_datetime(
-                pd.Series([row[name] for row in rows], dtype="object"), utc=True
-            ).dt.as_unit("us")
-            if type_ is datetime
-            else pd.Series([row[name] for row in rows], dtype=_DTYPES[type_])
-            for name, type_ in column_types().items()
+        types = column_types()
+        series = {
+            name: pd.to_datetime(pd.Series(column, dtype="object"), utc=True).dt.as_unit("us")
+            if types[name] is datetime
+            else pd.Series(column, dtype=_DTYPES[types[name]])
+            for name, column in columns.items()
         }
-        return pd.DataFrame(columns)
+        return pd.DataFrame(series)
     raise ConfigurationError(f"to_pandas() {_EXTRA}")
 
 
-def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
-    """Chart spending by a column of the rows, the greatest first. Raises `ConfigurationError`."""
+def chart(report: AuditReport, by: str, window: str) -> alt.Chart:
+    """Chart spending by a column of the rows, the highest first; raises `ConfigurationError`."""
     if by not in GROUPS:
         raise ConfigurationError(f"by must be one of {', '.join(GROUPS)}")
     if window not in WINDOWS:
@@ -79,7 +80,7 @@ def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
     except ModuleNotFoundError:
         pass
     else:
-        sums = _sums(rows, by, window)
+        sums = _sums(columns_of(report, report.keys), by, window)
         groups = list(dict.fromkeys(each["group"] for each in sums))
         bars: alt.Chart = (
             alt.Chart(alt.InlineData(values=sums))
@@ -96,16 +97,17 @@ def chart(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> alt.Chart:
     raise ConfigurationError(f"chart() {_EXTRA}")
 
 
-def _sums(rows: Sequence[Mapping[str, Any]], by: str, window: str) -> list[dict[str, Any]]:
-    """Sum up; what is beyond the greatest is one group, so that a chart stays readable."""
+def _sums(columns: Mapping[str, Sequence[Any]], by: str, window: str) -> list[dict[str, Any]]:
+    """Sum amounts by group; the smallest groups become one, so that a chart stays readable."""
     end = "" if window == "ever" else f"_{window}"
     sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for row in rows:
-        entry = sums[scrub(str(row[by] or "none"))]
-        for place, amount in enumerate((row[f"usage{end}"], row[f"byok_usage{end}"], 1)):
+    amounts = zip(columns[f"usage{end}"], columns[f"byok_usage{end}"], strict=True)
+    for name, (usage, byok) in zip(columns[by], amounts, strict=True):
+        entry = sums[scrub(str(name or "none"))]
+        for place, amount in enumerate((usage, byok, 1)):
             entry[place] = _money.added(entry[place], amount)
-    falling = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
-    top, rest = falling[:_MOST_BARS], falling[_MOST_BARS:]
+    descending = sorted(sums.items(), key=lambda each: -sum(each[1][:2]))
+    top, rest = descending[:_MOST_BARS], descending[_MOST_BARS:]
     if rest:
         others = [_money.total(figures[place] for _, figures in rest) for place in range(3)]
         top.append((f"{len(rest)} others", others))
@@ -124,7 +126,7 @@ _COLUMNS: Final = (
 
 
 def report_html(report: AuditReport) -> str:
-    """Lay the report out."""
+    """Return the report as HTML."""
     return f"<div><p>{_headline(report)}</p>{_rules(report)}{_keys(report)}</div>"
 
 
@@ -147,14 +149,17 @@ def _rules(report: AuditReport) -> str:
 
 
 def _keys(report: AuditReport) -> str:
-    """Show the keys with the gravest findings, of these the ones that spent most this month."""
+    """Return a table of the keys with the most severe findings, the most spent first."""
     if not report.keys:
         return ""
-    ranks = {hash: found[0].severity.rank for hash, found in report.by_key().items()}
-    rows = sorted(
-        report.rows(), key=lambda row: (-ranks.get(row["hash"], -1), -row["usage_monthly"])
+    ranks: dict[str | None, int] = {}
+    for finding in report.findings:
+        ranks.setdefault(finding.hash, finding.severity.rank)  # the most severe come first
+    worst = nsmallest(
+        _MOST_KEYS, report.keys, lambda key: (-ranks.get(key.hash, -1), -key.usage_monthly)
     )
-    title = f"{min(_MOST_KEYS, len(rows)):,d} of {len(rows):,d} keys, the gravest first"
+    title = f"{len(worst):,d} of {len(report.keys):,d} keys, the gravest first"
     headings = [name.replace("_", " ") for name in _COLUMNS]
-    shown = [[row[name] for name in _COLUMNS] for row in rows[:_MOST_KEYS]]
-    return html_table(headings, shown, title=title)
+    columns = columns_of(report, worst)
+    rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    return html_table(headings, list(rows), title=title)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
+import msgspec
 
 from openrouter_async import _json, _money
-from openrouter_async._converter import structure, to_dict
+from openrouter_async._converter import keys_in_utc, structure, to_dict
 from openrouter_async._json import as_object
 from openrouter_async.audit._findings import Figure, Finding, Severity, severity_of
+from openrouter_async.audit._key_columns import columns_of
 from openrouter_async.audit._ledger import Totals
 from openrouter_async.audit._reading import read_file
 from openrouter_async.errors import ConfigurationError, OpenRouterError, ResponseValidationError
@@ -25,21 +27,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA: Final = 1
-"""The version of `AuditReport.to_dict()`; it changes when a reader of the old one would fail."""
+"""The version of `AuditReport.to_dict()`; it changes when readers of the old one would fail."""
 
 
 SCOPES: Final = ("all", "chosen", "default")
-"""What an audit looked at."""
+"""What an audit covers."""
 
 
 @attrs.frozen(kw_only=True)
 class AuditFailure:
-    """A workspace that could not be read, or not to its end."""
+    """A workspace that could not be read completely."""
 
     workspace_id: str | None
-    """None: the default workspace, asked for without its id."""
+    """None: the default workspace, requested without its id."""
     workspace: str | None
-    """Its name; None where that is not known."""
+    """Its name; None if unknown."""
     error: str
     """The class of the error, such as `InternalServerResponseError`."""
     message: str
@@ -50,7 +52,7 @@ class AuditFailure:
     def of(
         cls, error: OpenRouterError, workspace_id: str | None, workspace: str | None
     ) -> AuditFailure:
-        """Keep what can be told of an error."""
+        """Build a failure from an error."""
         return cls(
             workspace_id=workspace_id,
             workspace=workspace,
@@ -61,67 +63,67 @@ class AuditFailure:
         )
 
 
-def _how_many(things: Sized) -> str:
+def _length(things: Sized) -> str:
     return f"<{len(things)}>"
 
 
 @attrs.frozen(kw_only=True)
 class AuditReport:
-    """Every key of the audited workspaces, and what is the matter with them."""
+    """Every key of the audited workspaces, and the findings about them."""
 
-    keys: Sequence[APIKey] = attrs.field(repr=_how_many)
-    """By workspace, each newest first; empty when the run was told not to keep them."""
-    findings: Sequence[Finding] = attrs.field(repr=_how_many)
-    """The gravest first."""
+    keys: Sequence[APIKey] = attrs.field(repr=_length)
+    """By workspace, newest first in each; empty if the run did not keep them."""
+    findings: Sequence[Finding] = attrs.field(repr=_length)
+    """The most severe first."""
     counts: Mapping[str, int]
-    """How many findings each rule has, kept or not."""
+    """The number of findings of each rule, kept or not."""
     severities: Mapping[Severity, int]
-    """How many findings each severity has, kept or not, the gravest first."""
+    """The number of findings of each severity, kept or not, the most severe first."""
     totals: Totals = attrs.field(repr=False)
-    by_workspace: Mapping[str | None, Totals] = attrs.field(repr=_how_many)
-    """By workspace id, in the service's order; None: the service did not say."""
-    by_creator: Mapping[str | None, Totals] = attrs.field(repr=_how_many)
-    """By `creator_user_id`; None: the service did not say."""
+    by_workspace: Mapping[str | None, Totals] = attrs.field(repr=_length)
+    """By workspace id, in the service's order; None: unknown to the service."""
+    by_creator: Mapping[str | None, Totals] = attrs.field(repr=_length)
+    """By `creator_user_id`; None: unknown to the service."""
     scope: str
-    """`all` workspaces, those `chosen`, or the `default` one, since the others are hidden."""
+    """`all` workspaces, those `chosen`, or the `default` one if the service hides the others."""
     workspaces: Mapping[str, str]
-    """The names of the audited workspaces by id; empty where the service hides them."""
+    """The names of the audited workspaces by id; empty if the service hides them."""
     now: datetime
-    """What the rules went by (UTC)."""
+    """The time that the rules used (UTC)."""
     started: datetime
     """When the audit began (UTC)."""
     finished: datetime
-    """When it ended, or this partial report was made (UTC)."""
+    """When it ended, or when this partial report was made (UTC)."""
     seconds: float
-    """How long it took."""
+    """The duration of the audit."""
     by: str | None
-    """The masked label of the management key; None where `GET /key` did not answer."""
+    """The masked label of the management key; None if `GET /key` failed."""
     complete: bool
-    """Whether no key can be missing: all workspaces were read, every seam of pages was verified."""
+    """Whether no key can be missing: all workspaces were read, and all page seams verified."""
     partial: bool
-    """Whether the audit was still under way, or was ended early."""
+    """Whether the audit was still in progress, or was ended early."""
     refetched: int
-    """How many pages were fetched again because a list changed meanwhile."""
+    """The number of pages that were fetched again because a list had changed."""
     pages: int
-    """How many pages of keys were read."""
+    """The number of pages of keys that were read."""
     requests: int
-    """How many calls were made, those for workspaces and the key's label included."""
+    """The number of calls, including those for workspaces and the key's label."""
     errors: Sequence[AuditFailure]
     """Workspaces that could not be read."""
     skipped: Sequence[str]
-    """Rules that could not run, since the keys were not kept, or may not be all."""
+    """Rules that could not run because keys were not kept or may be missing."""
 
     @property
     def worst(self) -> Severity | None:
-        """The gravest severity; None without findings."""
+        """The highest severity; None without findings."""
         return next((severity for severity, count in self.severities.items() if count), None)
 
     def reaches(self, severity: Severity | str) -> bool:
-        """Return whether there is a finding of this severity or a graver one."""
+        """Return whether there is a finding of at least this severity."""
         return self.worst is not None and self.worst.rank >= Severity(severity).rank
 
     def by_key(self) -> dict[str, list[Finding]]:
-        """Return each key's findings by hash, the gravest first; keys without any are left out."""
+        """Return the findings of each key that has any by hash, the most severe first."""
         found: dict[str, list[Finding]] = defaultdict(list)
         for finding in self.findings:
             if finding.hash is not None:
@@ -129,7 +131,7 @@ class AuditReport:
         return dict(found)
 
     def covers(self, workspace_id: str | None) -> bool:
-        """Return whether the report would have a key of this workspace."""
+        """Return whether the report would contain a key of this workspace."""
         if self.partial or any(
             failure.workspace_id in (None, workspace_id) for failure in self.errors
         ):
@@ -142,36 +144,24 @@ class AuditReport:
         return load_report(path)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return a flat dict for each key, for any frame library.
+        """Return a flat dict for each key, for any data frame library.
 
         Values are str, float, bool, aware UTC datetimes or None, of one type in each column.
         """
-        findings = self.by_key()
-        return [self._row(key, findings.get(key.hash, ())) for key in self.keys]
-
-    def _row(self, key: APIKey, findings: Sequence[Finding]) -> dict[str, Any]:
-        spent = key.spent_in_window
-        return {
-            **{name: getattr(key, name) for name in _KEY_FIELDS},
-            "workspace": self.workspaces.get(key.workspace_id or ""),
-            "state": state_of(key, self.now),
-            "spent_in_window": spent,
-            "used": _money.share(spent, key.limit),
-            "severity": findings[0].severity.value if findings else None,
-            "findings": " ".join(finding.rule for finding in findings),
-        }
+        columns = columns_of(self, self.keys)
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_pandas(self) -> pd.DataFrame:
-        """Return `rows()` as a frame; raises `ConfigurationError` without the extra `pandas`.
+        """Return `rows()` as a data frame; raises `ConfigurationError` without the extra `pandas`.
 
         Columns are nullable: `string`, `Float64`, `boolean`, and UTC datetimes.
         """
         from openrouter_async.audit._notebook import to_pandas
 
-        return to_pandas(self.rows())
+        return to_pandas(columns_of(self, self.keys))
 
     def chart(self, by: str = "workspace", window: str = "monthly") -> alt.Chart:
-        """Chart what was spent, credits and provider keys (BYOK), the greatest first.
+        """Chart spending, by credits and by provider keys (BYOK), the highest first.
 
         `by` is `workspace`, `creator_user_id`, `name` or another column of names, `window` is
         `daily`, `weekly`, `monthly` or `ever`. Raises `ConfigurationError` for others, and without
@@ -179,61 +169,63 @@ class AuditReport:
         """
         from openrouter_async.audit._notebook import chart
 
-        return chart(self.rows(), by, window)
+        return chart(self, by, window)
 
     def _repr_html_(self) -> str:
-        """Show totals, findings by rule and the keys that need a look, in a notebook."""
+        """Return totals, findings by rule and the keys that need attention, for notebooks."""
         from openrouter_async.audit._notebook import report_html
 
         return report_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data, without any secret; `schema` is its version."""
-        plain = ("scope", "seconds", "by", "complete", "partial", "refetched", "pages", "requests")
-        times = ("now", "started", "finished")
-        return {
-            "schema": SCHEMA,
-            **{name: instant(getattr(self, name)) for name in times},
-            **{name: getattr(self, name) for name in plain},
-            "workspaces": [{"id": space, "name": name} for space, name in self.workspaces.items()],
-            "totals": self.totals.to_dict(),
-            "by_workspace": [
-                {
-                    "workspace_id": space,
-                    "workspace": self.workspaces.get(space or ""),
-                    **totals.to_dict(),
-                }
-                for space, totals in self.by_workspace.items()
-            ],
-            "by_creator": [
-                {"creator_user_id": creator, **totals.to_dict()}
-                for creator, totals in self.by_creator.items()
-            ],
-            "counts": dict(self.counts),
-            "severities": dict(self.severities),
-            "findings": [to_dict(finding) for finding in self.findings],
-            "errors": [to_dict(error) for error in self.errors],
-            "skipped": list(self.skipped),
-            "keys": [to_dict(key) for key in self.keys],
-        }
+        return _with_lists(report_document(self))
 
 
-_KEY_FIELDS: Final = tuple(field.name for field in attrs.fields(APIKey))
+def report_document(report: AuditReport) -> dict[str, Any]:
+    """Return `report.to_dict()` with iterators in place of the lists of findings and keys.
+
+    Built at once, those of 100,000 keys take a gigabyte.
+    """
+    plain = ("scope", "seconds", "by", "complete", "partial", "refetched", "pages", "requests")
+    times = ("now", "started", "finished")
+    return {
+        "schema": SCHEMA,
+        **{name: instant(getattr(report, name)) for name in times},
+        **{name: getattr(report, name) for name in plain},
+        "workspaces": [{"id": space, "name": name} for space, name in report.workspaces.items()],
+        "totals": report.totals.to_dict(),
+        "by_workspace": [
+            {
+                "workspace_id": space,
+                "workspace": report.workspaces.get(space or ""),
+                **totals.to_dict(),
+            }
+            for space, totals in report.by_workspace.items()
+        ],
+        "by_creator": [
+            {"creator_user_id": creator, **totals.to_dict()}
+            for creator, totals in report.by_creator.items()
+        ],
+        "counts": dict(report.counts),
+        "severities": dict(report.severities),
+        "findings": map(to_dict, report.findings),
+        "errors": [to_dict(error) for error in report.errors],
+        "skipped": list(report.skipped),
+        "keys": map(to_dict, report.keys),
+    }
+
+
+def _with_lists(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, Iterator) else value
+        for name, value in document.items()
+    }
 
 
 def instant(moment: datetime) -> str:
-    """Write an instant as the service does."""
+    """Return a time in the service's format."""
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def state_of(key: APIKey, now: datetime) -> str:
-    """Say `active`, or each of `disabled`, `expired` and `exhausted` that holds."""
-    reasons = {
-        "disabled": key.disabled,
-        "expired": key.is_expired(now),
-        "exhausted": key.is_exhausted,
-    }
-    return " ".join(reason for reason, holds in reasons.items() if holds) or "active"
 
 
 T = TypeVar("T")
@@ -268,7 +260,7 @@ class _SavedFinding:
 
 @attrs.frozen(kw_only=True)
 class _Saved:
-    """What `AuditReport.to_dict()` gives, as far as its types can be checked at once."""
+    """The result of `AuditReport.to_dict()`, as far as its types can be checked at once."""
 
     scope: str
     now: Timestamp
@@ -298,7 +290,7 @@ _PLAIN: Final = (
 
 
 def load_report(path: str | os.PathLike[str]) -> AuditReport:
-    """Read a saved report; raises `ConfigurationError` that names the file and what is wrong."""
+    """Read a saved report; raises `ConfigurationError` with the file and the problem."""
     where = Path(path)
     try:
         content = read_file(where)
@@ -306,7 +298,7 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
         problem = error.message
     else:
         try:
-            return report_from(_json.parse(content))
+            return _parse_report(content)
         except ConfigurationError as error:
             problem = f"is no saved report: {error.message}"
         except ValueError as error:
@@ -314,8 +306,58 @@ def load_report(path: str | os.PathLike[str]) -> AuditReport:
     raise ConfigurationError(f"{where} {problem}")
 
 
+def _parse_report(content: bytes) -> AuditReport:
+    """Parse a saved report; raises `ConfigurationError`, or `ValueError` if it is not JSON.
+
+    msgspec decodes the two long lists straight into records. It accepts only exact types; cattrs,
+    which takes ten times as long, reads everything else and explains what is wrong.
+    """
+    try:
+        parts = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+        share = _Shared()
+        keys = [share(key) for key in _records(parts.pop("keys"), APIKey)]
+        findings = [share(finding) for finding in _records(parts.pop("findings"), Finding)]
+    except (ValueError, KeyError, RecursionError):
+        return report_from(_json.parse(content))
+    if not keys_in_utc(keys):
+        return report_from(_json.parse(content))
+    head = {name: _json.parse(bytes(part)) for name, part in parts.items()}
+    short = report_from(head | {"keys": [], "findings": []})
+    return attrs.evolve(short, keys=keys, findings=findings)
+
+
+def _records(part: msgspec.Raw, type_: type[T]) -> Iterator[T]:
+    decode = msgspec.json.Decoder(type_).decode
+    for record in msgspec.json.decode(part, type=list[msgspec.Raw]):
+        yield decode(record)
+
+
+class _Shared:
+    """Replaces equal strings of records by one object, which halves the memory of a report.
+
+    In an audit, findings refer to the strings of their keys; decoded ones have copies.
+    """
+
+    def __init__(self) -> None:
+        self._strings: dict[str, str] = {}
+
+    def __call__(self, record: T) -> T:
+        for name in _STRINGS[type(record)]:
+            value = getattr(record, name)
+            if value is not None:
+                # Records are frozen for their users, but no one else has this one yet.
+                object.__setattr__(record, name, self._strings.setdefault(value, value))
+        return record
+
+
+_STRINGS: Final[Mapping[type, Sequence[str]]] = {
+    APIKey: ("hash", "name", "workspace_id", "creator_user_id", "limit_reset"),
+    Finding: ("hash", "name", "workspace_id", "workspace", "rule", "sentence"),
+}
+
+
 def report_from(document: object) -> AuditReport:
-    """Read what `AuditReport.to_dict()` gave; raises `ConfigurationError`."""
+    """Build a report from the result of `to_dict()`; raises `ConfigurationError`."""
     plain = as_object(document)
     version = plain.get("schema")
     if not isinstance(version, int) or isinstance(version, bool):
@@ -358,8 +400,8 @@ def _report(plain: Mapping[str, Any], saved: _Saved) -> AuditReport:
 
 
 def _finding(saved: _SavedFinding, figures: object) -> Finding:
-    known = {
-        name: cast("Figure", value)
+    known: dict[str, Figure] = {
+        name: value
         for name, value in as_object(figures).items()
         if value is None or isinstance(value, (str, int, float))
     }
@@ -388,26 +430,26 @@ class KeyChange:
 
     hash: str
     name: str
-    """The newer one."""
+    """The newer value."""
     workspace_id: str | None
-    """The newer one."""
+    """The newer value."""
     field: str
-    """Such as `limit`, as `APIKey` has it."""
+    """A field of `APIKey`, such as `limit`."""
     old: str | float | bool | datetime | None
     new: str | float | bool | datetime | None
 
 
 @attrs.frozen(kw_only=True)
 class KeySpend:
-    """What a key spent between the two reports, USD."""
+    """Spending of a key between the two reports, USD."""
 
     hash: str
     name: str
     workspace_id: str | None
     usage: float
-    """Of the account's credits."""
+    """Charged to the account's credits."""
     byok_usage: float
-    """Of the owner's provider keys."""
+    """Charged to the owner's provider keys."""
 
 
 @attrs.frozen(kw_only=True)
@@ -423,10 +465,10 @@ class Comparison:
     new: datetime
     """When the newer audit began (UTC)."""
     complete: bool
-    """Whether both reports are."""
+    """Whether both reports are complete."""
     created: Sequence[APIKey]
     deleted: Sequence[APIKey]
-    """As they were."""
+    """Their records in the older report."""
     enabled: Sequence[APIKey]
     disabled: Sequence[APIKey]
     limits: Sequence[KeyChange]
@@ -437,33 +479,38 @@ class Comparison:
     expiries: Sequence[KeyChange]
     """Changes of `expires_at`."""
     spend: Sequence[KeySpend]
-    """Keys that spent anything, the most first; what a deleted key spent at last is unknown."""
+    """Keys that spent anything, the most first; the last spending of deleted keys is unknown."""
     usage: float
-    """USD of the account's credits that all those spent."""
+    """Sum of `spend`, USD charged to the account's credits."""
     byok_usage: float
-    """USD of provider keys that all those spent."""
+    """Sum of `spend`, USD charged to provider keys."""
     findings_new: Sequence[Finding]
     findings_gone: Sequence[Finding]
     workspaces: Mapping[str, str]
-    """Names by id, of both reports."""
+    """The names of both reports' workspaces by id."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing changed, money spent included."""
+        """Whether nothing changed, including spending."""
         return not any(getattr(self, name) for name in _LISTS)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-ready data; `schema` is its version."""
-        return {
-            "schema": COMPARISON_SCHEMA,
-            "old": instant(self.old),
-            "new": instant(self.new),
-            "complete": self.complete,
-            "usage": self.usage,
-            "byok_usage": self.byok_usage,
-            "workspaces": [{"id": id_, "name": name} for id_, name in self.workspaces.items()],
-            **{name: [to_dict(each) for each in getattr(self, name)] for name in _LISTS},
-        }
+        return _with_lists(comparison_document(self))
+
+
+def comparison_document(changed: Comparison) -> dict[str, Any]:
+    """Return `changed.to_dict()` with iterators in place of its long lists."""
+    return {
+        "schema": COMPARISON_SCHEMA,
+        "old": instant(changed.old),
+        "new": instant(changed.new),
+        "complete": changed.complete,
+        "usage": changed.usage,
+        "byok_usage": changed.byok_usage,
+        "workspaces": [{"id": id_, "name": name} for id_, name in changed.workspaces.items()],
+        **{name: map(to_dict, getattr(changed, name)) for name in _LISTS},
+    }
 
 
 _LISTS: Final = (
@@ -473,10 +520,14 @@ _LISTS: Final = (
 
 
 def compare(old: AuditReport, new: AuditReport) -> Comparison:
-    """Describe what changed from one report to another; `AuditReport.load` reads saved ones."""
+    """Return the changes from one report to another; `AuditReport.load` reads saved ones."""
     before = {key.hash: key for key in old.keys}
     after = {key.hash: key for key in new.keys}
-    both = [(before[hash], key) for hash, key in after.items() if hash in before]
+    both = [
+        (was, key)
+        for hash, key in after.items()
+        if (was := before.get(hash)) is not None and was != key
+    ]
     created = [key for key in new.keys if key.hash not in before and old.covers(key.workspace_id)]
     spend = sorted(_spend(both, created), key=lambda each: -(each.usage + each.byok_usage))
     return Comparison(
@@ -532,7 +583,7 @@ def _spend(both: Iterable[tuple[APIKey, APIKey]], created: Iterable[APIKey]) -> 
 
 
 def _only_in(report: AuditReport, other: AuditReport) -> list[Finding]:
-    """Return the findings that the other report would have too, if nothing had changed."""
+    """Return the findings that the other report lacks although it covers their workspaces."""
     known = set(map(_identity, other.findings))
     return [
         finding

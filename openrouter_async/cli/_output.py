@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -49,20 +49,31 @@ class Destination:
     def show(self, text: str) -> None:
         """Write text for people, limited to the characters of the terminal's encoding."""
         if self._is_stdout:
-            self._write(_encoded(text, sys.stdout.encoding))
+            self._write([_encoded(text, sys.stdout.encoding)])
         else:
             self.write(text)
 
     def write(self, text: str) -> None:
         """Write text for programs, in UTF-8 whatever the locale."""
-        self._write(utf8(text))
+        self._write([utf8(text)])
 
-    def _write(self, data: bytes) -> None:
+    def write_pieces(self, pieces: Iterable[str]) -> None:
+        """Write text for programs piece by piece, so that memory never holds all of it."""
+        self._write(map(utf8, pieces))
+
+    def _write(self, pieces: Iterable[bytes]) -> None:
+        for data in pieces:
+            self._try(self._write_all, data)
+        self._try(self._stream.flush)
+
+    def _write_all(self, data: bytes) -> None:
         rest = memoryview(data)
+        while rest:  # an unbuffered stream may write only a part if a signal arrives
+            rest = rest[self._stream.write(rest) or 0 :]
+
+    def _try(self, write: Callable[..., None], *data: bytes) -> None:
         try:
-            while rest:  # an unbuffered stream may write only a part if a signal arrives
-                rest = rest[self._stream.write(rest) or 0 :]
-            self._stream.flush()
+            write(*data)
         except OSError as error:
             problem = _problem(self._name, error)
         except ValueError:

@@ -25,7 +25,7 @@ from openrouter_async.report import (
     csv_head,
     csv_rows,
     json_line,
-    json_text,
+    json_pieces,
     sort_rows,
     whole,
 )
@@ -186,7 +186,8 @@ class _BufferingWriter(Writer):
 
 class _JSONWriter(_BufferingWriter):
     def finish(self) -> None:
-        self._to.write(json_text({"data": [to_dict(row.key) for row in self._rows]}))
+        records = (to_dict(row.key) for row in self._rows)
+        self._to.write_pieces(json_pieces({"data": records}))
 
 
 class _TableWriter(_BufferingWriter):

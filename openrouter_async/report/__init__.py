@@ -11,7 +11,9 @@ from openrouter_async.report._audit_rows import (
     audit_line,
     audit_rows,
     by_urgency,
+    each_row,
     grouped,
+    keys_by_urgency,
 )
 from openrouter_async.report._columns import (
     BY_NAME,
@@ -45,6 +47,7 @@ from openrouter_async.report._sheets import (
     csv_lines,
     csv_rows,
     json_line,
+    json_pieces,
     json_text,
     utf8,
 )
@@ -69,11 +72,14 @@ __all__ = [
     "csv_rows",
     "current_facts",
     "day",
+    "each_row",
     "grouped",
     "html",
     "json_line",
+    "json_pieces",
     "json_text",
     "key_facts",
+    "keys_by_urgency",
     "minute",
     "percent",
     "plain",

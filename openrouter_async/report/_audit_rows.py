@@ -11,6 +11,8 @@ import attrs
 
 from openrouter_async._converter import to_dict
 from openrouter_async.audit import NOTICES, RULES, AuditReport, Finding, Severity, Totals
+from openrouter_async.audit._key_columns import findings_of
+from openrouter_async.audit._report import report_document
 from openrouter_async.models import APIKey
 from openrouter_async.report._columns import KeyRow
 from openrouter_async.report._format import count, minute, plain, usd
@@ -43,26 +45,33 @@ class Group:
     """The number of its keys' findings by severity."""
 
 
-def audit_rows(report: AuditReport) -> list[KeyRow]:
-    """Return a row for each key, with its findings."""
-    findings = report.by_key()
-    return [
-        KeyRow(
-            key=key,
-            now=report.now,
-            workspace=report.workspaces.get(key.workspace_id or ""),
-            severity=findings[key.hash][0].severity if key.hash in findings else None,
-            findings=[finding.rule for finding in findings.get(key.hash, ())],
-        )
-        for key in report.keys
-    ]
+def audit_rows(report: AuditReport, keys: Sequence[APIKey] | None = None) -> list[KeyRow]:
+    """Return a row for each key, with its findings; `keys` None: all, in the report's order."""
+    return list(each_row(report, report.keys if keys is None else keys))
 
 
-def grouped(report: AuditReport, rows: Sequence[KeyRow], by: str) -> list[Group]:
+def each_row(report: AuditReport, keys: Sequence[APIKey]) -> Iterator[KeyRow]:
+    """Yield the rows of some keys of the report one by one, which saves memory."""
+    found = findings_of(report, keys)
+    for key in keys:
+        yield _row(report, key, found.get(key.hash, ()))
+
+
+def _row(report: AuditReport, key: APIKey, findings: Sequence[Finding] = ()) -> KeyRow:
+    return KeyRow(
+        key=key,
+        now=report.now,
+        workspace=report.workspaces.get(key.workspace_id or ""),
+        severity=findings[0].severity if findings else None,
+        findings=[finding.rule for finding in findings],
+    )
+
+
+def grouped(report: AuditReport, keys: Sequence[APIKey], by: str) -> list[Group]:
     """Group keys by one of `GROUPINGS`: the worst findings first, then the most spent."""
     # Names are resolved once per key: grouping, totals and findings all need them.
-    group_of = {row.key.hash: GROUPINGS[by](row) for row in rows}
-    totals = Totals.grouped((row.key for row in rows), lambda key: group_of[key.hash], report.now)
+    group_of = {key.hash: GROUPINGS[by](_row(report, key)) for key in keys}
+    totals = Totals.grouped(keys, lambda key: group_of[key.hash], report.now)
     found: dict[str, Counter[Severity]] = {name: Counter() for name in totals}
     for finding in report.findings:
         if finding.hash in group_of:
@@ -85,17 +94,29 @@ def by_urgency(rows: Sequence[KeyRow]) -> list[KeyRow]:
     )
 
 
-def by_rule(
-    report: AuditReport, severity: Severity, rows: Sequence[KeyRow]
-) -> dict[str, list[Finding]]:
-    """Return the findings of one severity by rule, in the order of the rows."""
-    place = {row.key.hash: number for number, row in enumerate(rows)}
-    found: dict[str, list[Finding]] = {}
+def keys_by_urgency(report: AuditReport) -> list[APIKey]:
+    """Return the keys in the order of `by_urgency`, without their rows."""
+    ranks: dict[str | None, int] = {}
     for finding in report.findings:
-        if finding.severity is severity:
-            found.setdefault(finding.rule, []).append(finding)
-    for findings in found.values():
-        findings.sort(key=lambda each: place.get(each.hash or "", -1))
+        ranks.setdefault(finding.hash, finding.severity.rank)  # the most severe come first
+    return sorted(
+        report.keys,
+        key=lambda key: (ranks.get(key.hash, -1), key.usage_monthly),
+        reverse=True,
+    )
+
+
+def by_rule(
+    report: AuditReport, keys: Iterable[APIKey]
+) -> dict[Severity, dict[str, list[Finding]]]:
+    """Return findings by severity, the most severe first, and by rule, in the order of the keys."""
+    place = {key.hash: number for number, key in enumerate(keys)}
+    found: dict[Severity, dict[str, list[Finding]]] = {each: {} for each in reversed(Severity)}
+    for finding in report.findings:
+        found[finding.severity].setdefault(finding.rule, []).append(finding)
+    for rules in found.values():
+        for findings in rules.values():
+            findings.sort(key=lambda each: place.get(each.hash or "", -1))
     return found
 
 
@@ -162,7 +183,7 @@ def audit_end(report: AuditReport) -> Iterator[dict[str, Any]]:
     for finding in report.findings:
         if finding.hash not in keyed:
             yield {"type": "finding", **to_dict(finding)}
-    document = report.to_dict()
+    document = report_document(report)
     for written in ("keys", "findings"):
         del document[written]
     yield {"type": "audit", **document}

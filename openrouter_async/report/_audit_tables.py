@@ -9,8 +9,10 @@ from rich.rule import Rule
 from rich.text import Text
 
 from openrouter_async.audit import AuditReport, Finding, Severity
+from openrouter_async.models import APIKey
 from openrouter_async.report._audit_rows import (
     Group,
+    audit_rows,
     by_rule,
     explained,
     grouped,
@@ -18,7 +20,7 @@ from openrouter_async.report._audit_rows import (
     tally,
     total_facts,
 )
-from openrouter_async.report._columns import Column, KeyRow
+from openrouter_async.report._columns import Column
 from openrouter_async.report._format import NOTHING, count, plain, usd
 from openrouter_async.report._tables import STYLES, Grid, Heading, Part, details, key_grid
 
@@ -33,28 +35,31 @@ _ROOM_FOR_HASHES: Final = 160
 
 def audit_parts(
     report: AuditReport,
-    rows: Sequence[KeyRow],
+    keys: Sequence[APIKey],
     columns: Sequence[Column],
     *,
     group_by: str | None,
     top: int | None,
     width: int,
 ) -> Iterator[Part]:
-    """Yield the parts of the report; `top` is the number of keys to show, None for everything."""
+    """Yield the parts of the report; `keys` are all its keys, in the order of the table.
+
+    `top` is the number of keys to show, None for everything.
+    """
     style = "bold" if report.complete else "bold yellow"
     yield Text(headline(report), style=style)
     yield details(total_facts(report))
     for failure in report.errors:
         place = plain(failure.workspace or failure.workspace_id or "default workspace")
         yield Text(f"{place}: {plain(failure.message)}", style="bold red")
-    if rows and group_by is not None:
-        yield from _groups(grouped(report, rows, group_by), group_by, everything=top is None)
-    if rows and top != 0:
-        yield from _keys(rows, columns, top)
-    for severity in reversed(Severity):
-        yield from _findings(
-            by_rule(report, severity, rows), severity, everything=top is None, width=width
-        )
+    if keys and group_by is not None:
+        yield from _groups(grouped(report, keys, group_by), group_by, everything=top is None)
+    if keys and top != 0:
+        yield ""
+        yield key_grid(audit_rows(report, keys[:top]), columns)
+        yield from _more(0 if top is None else len(keys) - top, "key")
+    for severity, found in by_rule(report, keys).items():
+        yield from _findings(found, severity, everything=top is None, width=width)
     yield ""
     yield Text(f"{tally(report.severities)}{'; PARTIAL' if report.partial else ''}", style=style)
 
@@ -92,13 +97,6 @@ def _group_cells(group: Group) -> list[str]:
         *map(usd, amounts),
         f"{totals.unlimited:,d}",
     ]
-
-
-def _keys(rows: Sequence[KeyRow], columns: Sequence[Column], top: int | None) -> Iterator[Part]:
-    shown = rows if top is None else rows[:top]
-    yield ""
-    yield key_grid(shown, columns)
-    yield from _more(len(rows) - len(shown), "key")
 
 
 def _findings(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 from openrouter_async.report._columns import Column, KeyRow
 from openrouter_async.report._format import cell
@@ -35,10 +35,41 @@ def json_text(document: Any) -> str:
     return _escaped(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
+def json_pieces(document: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the text of a JSON object in pieces, each item of its lists and iterators on a line.
+
+    Neither the text nor the items of an iterator are ever in memory all at once.
+    """
+    comma = "{"
+    for name, value in document.items():
+        yield f"{comma}\n  {_record(name)}: "
+        if isinstance(value, (list, Iterator)):
+            yield from _json_array(cast("Iterable[Any]", value))
+        else:
+            yield _record(value)
+        comma = ","
+    yield "\n}\n" if document else "{}\n"
+
+
+def _json_array(items: Iterable[Any]) -> Iterator[str]:
+    comma = "["
+    for item in items:
+        yield f"{comma}\n    {_record(item)}"
+        comma = ","
+    yield "[]" if comma == "[" else "\n  ]"
+
+
 def json_line(document: Any) -> str:
     """Return a document as one line of JSON, for NDJSON."""
-    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return _escaped(text) + "\n"
+    return _escaped(_COMPACT.encode(document)) + "\n"
+
+
+def _record(document: Any) -> str:
+    return _escaped(_SPACED.encode(document))
+
+
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_SPACED: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 
 _INVISIBLE: Final = {

@@ -1,4 +1,4 @@
-"""One key as the account stores it, and what it spent. Amounts are USD, instants aware UTC."""
+"""The account: its keys and their spending. Amounts are USD, times aware UTC."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def next_window(window: str, day: date) -> date:
 
 @attrs.define
 class Meter:
-    """USD spent since the key exists, and in the windows that the last spending fell into."""
+    """USD spent since the key was created, and in the windows of the last spending."""
 
     total: float = 0.0
     daily: float = 0.0
     weekly: float = 0.0
     monthly: float = 0.0
     day: date | None = None
-    """The day (UTC) of the last spending; None: nothing was spent yet."""
+    """The day (UTC) of the last spending; None: nothing has been spent."""
 
     def spent(self, window: str | None, today: date) -> float:
-        """Return the USD spent in a window as of `today`; None as window: since the key exists."""
+        """Return the USD spent in a window as of `today`; None as window: since its creation."""
         if window is None:
             return self.total
         if self.day is None or self.day < window_start(window, today):
@@ -86,7 +86,7 @@ class StoredKey:
     """A key without its plaintext; fields that the service shows have the service's names."""
 
     number: int
-    """Counts up with each key: the order in which they were made."""
+    """The key's place in the order of creation."""
     hash: str
     name: str
     label: str
@@ -102,7 +102,7 @@ class StoredKey:
     external_user: str | None = None
     last_used_at: datetime | None = None
     paid: Meter = attrs.field(factory=Meter)
-    """What was paid from the account's paid."""
+    """USD charged to the account's credits."""
     byok: Meter = attrs.field(factory=Meter)
     """What providers billed for the caller's own provider keys."""
 
@@ -127,7 +127,7 @@ class StoredKey:
         return _money.difference(self.limit, spent)
 
     def record(self, now: datetime) -> APIKey:
-        """Describe the key as of `now`."""
+        """Return the key's record as of `now`."""
         today = now.date()
         paid, byok = self.paid, self.byok
         return APIKey(
@@ -157,7 +157,7 @@ class StoredKey:
         )
 
     def budget(self, now: datetime) -> Budget | None:
-        """Describe the limit as `GET /key` does; None without a limit."""
+        """Return the limit in the form of `GET /key`; None without a limit."""
         remaining = self.remaining(now.date())
         if self.limit is None or remaining is None:
             return None
@@ -176,16 +176,16 @@ class StoredKey:
 
 DEFAULT_WORKSPACE: Final = "0df9e665-d932-5740-b2c7-b52af166bc11"
 OWNER: Final = "user_2dHFtVWx2n56w6HkM0000000000"
-"""Who made the management key, and every key whose creator is not given."""
+"""The creator of the management key, and of keys created without `creator_user_id`."""
 
 _BY_NUMBER: Final = attrgetter("number")
 _UNKNOWN_KEY: Final = "User not found."
 _FREE_REQUESTS: Final = 1000
-"""Requests a day to free models that the account may make."""
+"""Requests per day to free models."""
 
 
 class RefusedError(Exception):
-    """The service would refuse the request, with this status and message."""
+    """A request that the service would refuse, with this status and message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -193,11 +193,51 @@ class RefusedError(Exception):
         self.message = message
 
 
+@attrs.frozen
+class _View:
+    """The keys of a workspace that pass a filter, cached so that a page costs only its own rows.
+
+    Any change to a key invalidates it.
+    """
+
+    keys: list[StoredKey]
+    """Oldest first."""
+    since: datetime
+    until: datetime
+    """Between these instants no other key expires."""
+
+    @classmethod
+    def of(
+        cls,
+        shelf: Iterable[StoredKey],
+        now: datetime,
+        *,
+        include_disabled: bool,
+        include_expired: bool,
+    ) -> _View:
+        keys: list[StoredKey] = []
+        since, until = _EARLIEST, _LATEST
+        for key in shelf:
+            expired = key.is_expired(now)
+            if key.expires_at is not None:
+                if expired:
+                    since = max(since, key.expires_at)
+                else:
+                    until = min(until, key.expires_at)
+            if (include_disabled or not key.disabled) and (include_expired or not expired):
+                keys.append(key)
+        return cls(keys, since, until)
+
+
+_EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
+
+
 class Account:
-    """Everything that the service would remember. Not thread-safe; its user holds a lock."""
+    """Everything that the service would store. Not thread-safe: its user holds a lock."""
 
     def __init__(self, seed: int, now: Callable[[], datetime]) -> None:
-        """Make an account without keys; `now` gives the time, aware."""
+        """Create an account without keys; `now` returns the time, aware."""
         self._seed = seed
         self._clock = now
         self._random = random.Random(f"created {seed}")  # noqa: S311 - the same for a seed
@@ -207,7 +247,8 @@ class Account:
         self._unindexed: list[StoredKey] = []
         self._assignments: dict[str, GuardrailKeyAssignment] = {}
         self.workspaces = {workspace.id: workspace for workspace in _workspaces(self.now())}
-        self._shelves: dict[str, list[StoredKey]] = {id_: [] for id_ in self.workspaces}
+        self._by_workspace: dict[str, list[StoredKey]] = {id_: [] for id_ in self.workspaces}
+        self._views: dict[tuple[str, bool, bool], _View] = {}
         self.management_key = self._derive_secret("management key")
 
     def now(self) -> datetime:
@@ -221,14 +262,15 @@ class Account:
     # Keys
 
     def add(self, *, hash: str | None = None, **fields: Any) -> StoredKey:
-        """Store a new key as the newest of its workspace; None as hash: make one."""
+        """Store a new key as the newest of its workspace; `hash` None: generate one."""
         hash = hash or f"{self._random.getrandbits(256):064x}"
         key = StoredKey(
             number=next(self._numbers), hash=hash, label=masked(self.secret_of(hash)), **fields
         )
         self._keys[hash] = key
         self._unindexed.append(key)
-        self._shelves[key.workspace_id].append(key)
+        self._by_workspace[key.workspace_id].append(key)
+        self._views.clear()
         return key
 
     def create(
@@ -241,7 +283,7 @@ class Account:
         external: dict[str, str] | None = None,
         **limits: Any,
     ) -> StoredKey:
-        """Create a key; without a creator it is the owner's."""
+        """Create a key; its creator is the owner unless one is specified."""
         self._shelf(workspace_id)
         return self.add(
             name=name,
@@ -263,15 +305,21 @@ class Account:
     ) -> list[APIKey]:
         """Return a page of one workspace's keys, newest first."""
         now = self.now()
-        keys: Iterable[StoredKey] = reversed(self._shelf(workspace_id))
-        if not include_disabled:
-            keys = (key for key in keys if not key.disabled)
-        if not include_expired:
-            keys = (key for key in keys if not key.is_expired(now))
-        return [key.record(now) for key in itertools.islice(keys, offset, offset + PAGE_SIZE)]
+        keys = self._shelf(workspace_id)
+        if not (include_disabled and include_expired):
+            which = (workspace_id, include_disabled, include_expired)
+            view = self._views.get(which)
+            if view is None or not view.since <= now < view.until:
+                view = self._views[which] = _View.of(
+                    keys, now, include_disabled=include_disabled, include_expired=include_expired
+                )
+            keys = view.keys
+        end = max(0, len(keys) - offset)
+        page = keys[max(0, end - PAGE_SIZE) : end]
+        return [key.record(now) for key in reversed(page)]
 
     def get(self, hash: str) -> StoredKey:
-        """Find a key; raises `RefusedError` with 404."""
+        """Return a key; raises `RefusedError` with 404."""
         key = self._keys.get(hash)
         if key is None:
             raise RefusedError(404, "Resource not found")
@@ -280,7 +328,7 @@ class Account:
     def update(
         self, *, hash: str, workspace_id: str | Omitted = OMITTED, **changes: Any
     ) -> StoredKey:
-        """Change a key; only a given `disabled` enables or disables it."""
+        """Update a key; only `disabled` enables or disables it."""
         key = self.get(hash)
         if workspace_id is OMITTED and not changes:
             raise RefusedError(400, "No update fields provided")
@@ -288,17 +336,19 @@ class Account:
             self._move(key, workspace_id)
         for name, value in changes.items():
             setattr(key, name, value)
+        self._views.clear()
         key.updated_at = self.now()
         return key
 
     def delete(self, hash: str) -> None:
         key = self.get(hash)
-        self._take_off(key)
+        self._remove_from_workspace(key)
+        self._views.clear()
         del self._keys[hash]
         self._assignments.pop(hash, None)
 
     def records(self) -> list[APIKey]:
-        """Describe every key of every workspace, newest first."""
+        """Return the records of all keys of all workspaces, newest first."""
         now = self.now()
         return [key.record(now) for key in reversed(self._keys.values())]
 
@@ -311,25 +361,25 @@ class Account:
 
     def _shelf(self, workspace_id: str) -> list[StoredKey]:
         """Return the keys of a workspace, oldest first; raises `RefusedError` with 404."""
-        shelf = self._shelves.get(workspace_id)
+        shelf = self._by_workspace.get(workspace_id)
         if shelf is None:
             raise RefusedError(404, "Workspace not found")
         return shelf
 
     def _move(self, key: StoredKey, workspace_id: str) -> None:
         shelf = self._shelf(workspace_id)
-        self._take_off(key)
+        self._remove_from_workspace(key)
         bisect.insort(shelf, key, key=_BY_NUMBER)
         key.workspace_id = workspace_id
 
-    def _take_off(self, key: StoredKey) -> None:
-        shelf = self._shelves[key.workspace_id]
+    def _remove_from_workspace(self, key: StoredKey) -> None:
+        shelf = self._by_workspace[key.workspace_id]
         del shelf[bisect.bisect_left(shelf, key.number, key=_BY_NUMBER)]
 
     # Guardrails
 
     def assign_guardrail(self, hash: str, guardrail_id: str) -> None:
-        """Bind a key by a guardrail, in place of the one that it has."""
+        """Assign a guardrail to a key in place of its current one."""
         key = self.get(hash)
         self._assignments.pop(hash, None)  # the newest comes last
         self._assignments[hash] = GuardrailKeyAssignment(
@@ -343,7 +393,7 @@ class Account:
         )
 
     def key_assignments(self) -> list[GuardrailKeyAssignment]:
-        """Return which guardrails keys have, newest first."""
+        """Return the guardrail assignments of keys, newest first."""
         return list(reversed(self._assignments.values()))
 
     # Secrets
@@ -359,7 +409,7 @@ class Account:
         return f"sk-or-v1-{hashlib.sha256(f'sandbox {self._seed} {what}'.encode()).hexdigest()}"
 
     def authenticate(self, secret: str) -> StoredKey | None:
-        """Find whose plaintext this is, None: the management key; raises `RefusedError` 401."""
+        """Return the key of a plaintext, None: the management key; raises `RefusedError` 401."""
         if secret == self.management_key:
             return None
         while self._unindexed:
@@ -373,7 +423,7 @@ class Account:
         return owner
 
     def current(self, caller: StoredKey | None) -> GetCurrentKeyData:
-        """Describe the key that makes the request; None: the management key."""
+        """Return the record of the caller's key; None: the management key."""
         now = self.now()
         is_management = caller is None
         if caller is None:
@@ -413,12 +463,12 @@ _SHARED_FIELDS: Final = (
 
 
 def masked(secret: str) -> str:
-    """Return the label of a key: all but its first and last three digits left out."""
+    """Return the label of a key: its first and last three digits."""
     return f"{secret[:12]}...{secret[-3:]}"
 
 
 def _workspaces(now: datetime) -> Iterable[Workspace]:
-    """Make the workspaces that each account has; their ids are always the same."""
+    """Yield the workspaces of every account; their ids are always the same."""
     opened = now.replace(year=now.year - 2, day=1, hour=0, minute=0, second=0, microsecond=0)
     for name in ("Default Workspace", "Production", "Staging", "Customers", "Research"):
         slug = name.split()[0].lower()

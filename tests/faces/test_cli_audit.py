@@ -127,6 +127,27 @@ def test_csv_cannot_run_in_a_spreadsheet(box: Sandbox, audit: Cli) -> None:
     assert row["name"] == """'=HYPERLINK("http://evil")"""
 
 
+def test_sorted_ndjson_has_every_key(box: Sandbox, audit: Cli) -> None:
+    """Written at the end, in their order and with their findings."""
+    result = audit("--format", "ndjson", "--sort", "usage")
+    *keys, end = map(json.loads, result.out.splitlines())
+    assert {key["hash"] for key in keys} == {key.hash for key in box.keys}
+    spent = [key["usage"] for key in keys]
+    assert spent == sorted(spent, reverse=True)
+    assert {key["type"] for key in keys} == {"key"}
+    assert sum(len(key["findings"]) for key in keys) == sum(end["counts"].values())
+
+
+def test_json_has_a_record_a_line(audit: Cli, tmp_path: Path) -> None:
+    """In the report, however it is written, and in a list."""
+    saved = tmp_path / "saved.json"
+    for text in (audit("-f", "json", "--save", str(saved)).out, saved.read_text("utf-8")):
+        document = json.loads(text)
+        lines = {line.strip().removesuffix(",") for line in text.splitlines()}
+        for record in (*document["keys"], *document["findings"]):
+            assert json.dumps(record, ensure_ascii=False) in lines
+
+
 def test_ndjson_comes_key_by_key_and_ends_with_the_sums(box: Sandbox, audit: Cli) -> None:
     """The last line has the totals, so a reader knows that it has everything."""
     *keys, end = map(json.loads, audit("--format", "ndjson").out.splitlines())

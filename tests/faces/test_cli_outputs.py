@@ -81,7 +81,7 @@ def test_a_reader_that_goes_away_is_no_error(env: Mapping[str, str]) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_under_stdout_is_said(env: Mapping[str, str]) -> None:
     """Exit code 3, one line."""
-    for command in ("list", "--help", "whoami --format json"):
+    for command in ("list", "list --format json", "--help", "whoami --format json"):
         done = shell(f"keys {command} >/dev/full", env)
         assert done.returncode == 3
         assert done.stderr.endswith("error: standard output: No space left on device\n")

@@ -9,6 +9,8 @@ from support.listing import SAMPLE, Account
 
 from openrouter_async import APIKey, ConfigurationError, InternalServerResponseError
 from openrouter_async.audit import AuditReport, AuditRun, Policy, Totals, compare, state_of
+from openrouter_async.audit._report import comparison_document, report_document, report_from
+from openrouter_async.report import json_pieces, json_text, utf8
 
 NOW = datetime(2026, 8, 19, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -159,6 +161,63 @@ async def test_a_saved_report_is_read_again(tmp_path: Path) -> None:
     marked = tmp_path / "marked.json"
     marked.write_text(json.dumps(report.to_dict()), "utf-8-sig")
     assert AuditReport.load(marked) == report
+
+
+async def test_a_report_in_pieces_is_the_same(tmp_path: Path) -> None:
+    """Whether it was written a record a line, or in one piece as earlier versions did."""
+    report = await report_of(
+        key(1, limit=1e-7, limit_remaining=-1e16, name="naïve \u2028 name", last_used_at=NOW),
+        key(2, workspace_id="two", disabled=True),
+    )
+    new, old = tmp_path / "new.json", tmp_path / "old.json"
+    new.write_bytes(utf8("".join(json_pieces(report_document(report)))))
+    old.write_bytes(utf8(json_text(report.to_dict())))
+    assert json.loads(new.read_bytes()) == json.loads(old.read_bytes()) == report.to_dict()
+    assert AuditReport.load(new) == AuditReport.load(old) == report
+    comparison = compare(report, await report_of(key(1), now=LATER))
+    pieces = "".join(json_pieces(comparison_document(comparison)))
+    assert json.loads(pieces) == comparison.to_dict()
+
+
+async def test_loaded_records_share_their_strings(tmp_path: Path) -> None:
+    """As those of an audit do; otherwise a report would take twice the memory."""
+    report = await report_of(key(1, disabled=True, limit=1.0, limit_remaining=0.0), key(2))
+    loaded = await saved(report, tmp_path / "report.json")
+    [one, _] = loaded.keys
+    found = loaded.by_key()[one.hash]
+    assert len(found) > 1
+    for finding in found:
+        assert finding.hash is one.hash
+        assert finding.name is one.name
+        assert finding.workspace is found[0].workspace
+
+
+@pytest.mark.parametrize(
+    ("where", "change"),
+    [
+        ("findings", {"figures": {"days": 3, "usd": 3.0, "is": True, "none": None, "name": "x"}}),
+        ("findings", {"figures": {"list": [1], "usd": 2}}),
+        ("findings", {"figures": {"name": "\ud800"}}),
+        ("findings", {"figures": {"huge": 10**30}}),
+        ("findings", {"figures": None}),
+        ("findings", {"newer": [{"figures": 1}]}),
+        ("findings", {"severity": "critical", "hash": None, "name": None}),
+        ("keys", {"created_at": "2026-08-01T02:00:00+02:00"}),
+        ("keys", {"usage": 3, "limit": 10**20, "limit_remaining": -0.0}),
+        ("keys", {"newer": {"a": [1]}, "limit_reset": "yearly"}),
+        ("keys", {"expires_at": None, "creator_user_id": None, "workspace_id": None}),
+    ],
+)
+async def test_both_roads_read_the_same(tmp_path: Path, where: str, change: dict[str, Any]) -> None:
+    """What msgspec declines is read with care, and what it takes has the same types and values."""
+    document = (await report_of(key(1), key(2))).to_dict()
+    document[where][0] |= change
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(document))
+    loaded = AuditReport.load(path)
+    careful = report_from(json.loads(path.read_bytes()))
+    assert loaded == careful
+    assert json.dumps(loaded.to_dict()) == json.dumps(careful.to_dict())
 
 
 def test_every_amount_is_summed() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import pytest
@@ -114,3 +115,27 @@ def test_canned_answers(method: bytes, target: bytes, status: bytes) -> None:
     answer = import_module("benchmarks.server").choose(method, target)
 
     assert answer.split(b" ", 2)[1] == status
+
+
+def test_a_command_is_measured_as_a_process() -> None:
+    """Its own memory and CPU, and a command that fails is an error."""
+    tool = import_module("benchmarks.tool")
+    cost = tool.run((sys.executable, "-c", "bytearray(range(256)) * 2**20"), {})
+    assert 256 < cost.peak < 4096
+    assert cost.cpu > 0
+    with pytest.raises(CalledProcessError):
+        tool.run((sys.executable, "-c", "raise SystemExit(3)"), {})
+
+
+def test_whole_commands_are_held_against_the_plain_audit() -> None:
+    """Medians of rounds, and their shares."""
+    tool = import_module("benchmarks.tool")
+    costs = {
+        tool.PLAIN: [tool.Cost(1.0, 1.0, 100), tool.Cost(2.0, 1.0, 100), tool.Cost(9.0, 1.0, 100)],
+        "audit": [tool.Cost(4.0, 3.0, 150)],
+    }
+    columns = [list(column.cells) for column in tool.table(1000, costs).columns]
+    assert columns == [
+        [tool.PLAIN, "audit"], ["2.00", "4.00"], ["", "2.00"], ["1.00", "3.00"], ["", "3.00"],
+        ["100", "150"], ["", "1.50"],
+    ]  # fmt: skip

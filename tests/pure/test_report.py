@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from openrouter_async.report import (
     csv_rows,
     current_facts,
     json_line,
+    json_pieces,
     json_text,
     key_facts,
     percent,
@@ -167,10 +169,50 @@ def test_harmless_text_is_left_alone() -> None:
 
 def test_json_can_hold_what_utf8_cannot() -> None:
     """A lone surrogate is escaped, and reads back as itself."""
-    for written in (json_text({"name": "\ud800ü"}), json_line({"name": "\ud800ü"})):
+    document = {"name": "\ud800ü"}
+    for written in (json_text(document), json_line(document), "".join(json_pieces(document))):
         data = utf8(written)
         assert "ü".encode() in data
         assert json.loads(data) == {"name": "\ud800ü"}
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=())),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.text(), VALUES))
+def test_json_in_pieces_is_the_same_document(document: dict[str, Any]) -> None:
+    """Numbers and text are those of JSON in one piece, to the character; lists may be iterators."""
+    lazy = {key: iter(value) if isinstance(value, list) else value
+            for key, value in document.items()}  # fmt: skip
+    text = "".join(json_pieces(lazy))
+    assert text == "".join(json_pieces(document))
+    assert repr(json.loads(text)) == repr(json.loads(json_text(document)))
+    squeezed = json.dumps(json.loads(text), ensure_ascii=False)
+    assert squeezed == json.dumps(document, ensure_ascii=False)
+
+
+def test_json_is_written_as_its_records_come() -> None:
+    """A record has a line, and none is asked for before the one before it was written."""
+    asked: list[int] = []
+
+    def records() -> Iterator[dict[str, int]]:
+        for number in range(3):
+            asked.append(number)
+            yield {"number": number}
+
+    text = ""
+    for piece in json_pieces({"schema": 1, "keys": records(), "none": iter(())}):
+        text += piece
+        assert len(asked) == text.count('"number"')
+    assert text == (
+        '{\n  "schema": 1,\n  "keys": [\n    {"number": 0},\n    {"number": 1},\n'
+        '    {"number": 2}\n  ],\n  "none": []\n}\n'
+    )
 
 
 def test_states_are_told_apart() -> None:

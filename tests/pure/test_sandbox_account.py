@@ -254,3 +254,68 @@ def test_a_hundred_thousand_keys() -> None:
 def test_repr_holds_no_secret(box: Sandbox) -> None:
     """A sandbox that is logged shows where it is, and no key."""
     assert repr(box) == "<Sandbox stopped>"
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+@pytest.mark.parametrize("expired", [False, True])
+def test_pages_show_what_there_is_now(
+    box: Sandbox, clock: Clock, *, disabled: bool, expired: bool
+) -> None:
+    """Keys come, change, move, go and expire, and the clock may be turned back: none is stale."""
+    account = box._service.account
+    other = list(account.workspaces)[1]
+    keys = [
+        account.create(
+            name=f"{number}",
+            expires_at=f"2026-07-{16 + number % 10}T12:00:00Z" if number % 3 else None,
+        )
+        for number in range(230)
+    ]
+
+    def listed(workspace_id: str) -> list[str]:
+        return [
+            key.hash
+            for offset in range(0, 400, 100)
+            for key in account.page(
+                include_disabled=disabled,
+                include_expired=expired,
+                offset=offset,
+                workspace_id=workspace_id,
+            )
+        ]
+
+    def check() -> None:
+        for workspace_id in account.workspaces:
+            assert listed(workspace_id) == [
+                key.hash
+                for key in sorted(account._keys.values(), key=lambda key: -key.number)
+                if key.workspace_id == workspace_id
+                and (disabled or not key.disabled)
+                and (expired or not key.is_expired(clock.now))
+            ]
+
+    check()
+    account.update(hash=keys[0].hash, disabled=True)
+    check()
+    account.update(hash=keys[3].hash, workspace_id=other)
+    check()
+    account.update(hash=keys[6].hash, expires_at=WEDNESDAY)
+    check()
+    account.delete(keys[9].hash)
+    check()
+    account.create(name="newest", workspace_id=other)
+    check()
+    for days in (1, 4, 3, 20, 0):
+        clock.now = WEDNESDAY + timedelta(days=days)
+        check()
+
+
+def test_a_page_looks_at_no_other_keys(box: Sandbox) -> None:
+    """A walk over an account that nothing changes sifts its keys once."""
+    account = box._service.account
+    account.page()
+    [view] = account._views.values()
+    account.page(offset=100)
+    account.page(offset=200)
+    [same] = account._views.values()
+    assert same is view

@@ -77,7 +77,7 @@ def html(
         spending={window: spending(report, facets, window) for window in WINDOWS},
         has_byok=report.totals.byok_usage > 0,
         charts=_key_charts(rows, facets),
-        groups=grouped(report, rows, "workspace")[:_MAX_GROUPS],
+        groups=grouped(report, [row.key for row in rows], "workspace")[:_MAX_GROUPS],
         severities=list(reversed(Severity)),
     )
 
@@ -156,10 +156,8 @@ def _rules(report: AuditReport, rows: Sequence[KeyRow]) -> list[tuple[Severity, 
     """Return severity, rule, number of findings and meaning, the most severe first."""
     return [
         (severity, shown(rule), len(findings), _meaning(rule, findings))
-        for severity in reversed(Severity)
-        for rule, findings in sorted(
-            by_rule(report, severity, rows).items(), key=lambda each: -len(each[1])
-        )
+        for severity, found in by_rule(report, (row.key for row in rows)).items()
+        for rule, findings in sorted(found.items(), key=lambda each: -len(each[1]))
     ]
 
 
