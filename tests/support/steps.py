@@ -69,13 +69,11 @@ def reply(
     truncate: int | None = None,
     ending: Ending = "close",
     close: bool = False,
-    idle_close: float | None = None,
 ) -> Step:
     """Respond with JSON, text or bytes.
 
     `truncate`: send only this many bytes of the body, though Content-Length announces all of them,
-    then do the `ending`. `close`: announce and perform the end of the connection. `idle_close`:
-    close the connection, unannounced, if no request arrives on it for this many seconds.
+    then do the `ending`. `close`: announce and perform the end of the connection.
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if json is not _ABSENT:
@@ -92,7 +90,6 @@ def reply(
 
     async def step(connection: Connection, request: Request) -> None:
         await connection.write(start if request.method == "HEAD" else start + sent)
-        connection.idle_close = idle_close
         if truncate is not None:
             await _end(connection, ending)
         elif close:
@@ -139,22 +136,6 @@ def redirect(status: int, location: str | None) -> Step:
 
 
 @named
-def echo() -> Step:
-    """Respond with the request as JSON: method, target, headers, body."""
-
-    async def step(connection: Connection, request: Request) -> None:
-        document = {
-            "method": request.method,
-            "target": request.target,
-            "headers": request.headers,
-            "body": request.body.decode("latin-1"),
-        }
-        await reply(json=document)(connection, request)
-
-    return step
-
-
-@named
 def reset() -> Step:
     """Reset the connection (RST) after reading the request, without sending a byte."""
     return raw(b"", ending="reset")
@@ -182,27 +163,17 @@ def stall_body(body: bytes = b'{"data": []}', *, sent: int = 5, status: int = 20
 
 
 @named
-def drip(
-    body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200, with_head: bool = False
-) -> Step:
-    """Send `size` bytes of the body every `every` seconds; `with_head`: of the head too."""
+def drip(body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200) -> Step:
+    """Send `size` bytes of the body every `every` seconds."""
     start = head(status, {"Content-Type": "application/json"}, length=len(body))
 
     async def step(connection: Connection, request: Request) -> None:
-        slow = start + body if with_head else body
-        if not with_head:
-            await connection.write(start)
-        for place in range(0, len(slow), size):
+        await connection.write(start)
+        for place in range(0, len(body), size):
             await connection.sleep(every)
-            await connection.write(slow[place : place + size])
+            await connection.write(body[place : place + size])
 
     return step
-
-
-@named
-def short_content_length(body: bytes, *, by: int = 1, status: int = 200) -> Step:
-    """Announce `by` bytes fewer than are sent, so that the client sees a truncated body."""
-    return reply(status, body=body, headers={"Content-Length": str(len(body) - by)})
 
 
 @named
