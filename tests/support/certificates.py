@@ -17,11 +17,13 @@ def authority_pem() -> bytes:
     return _authority().cert_pem.bytes()
 
 
+@cache
 def trusting_client() -> ssl.SSLContext:
     """Build a client context that trusts only the authority."""
     return ssl.create_default_context(cadata=authority_pem().decode())
 
 
+@cache
 def good_server() -> ssl.SSLContext:
     """Build a server context that a trusting client accepts."""
     return _issued(_authority().issue_cert("127.0.0.1", "localhost"))
