@@ -136,6 +136,22 @@ def redirect(status: int, location: str | None) -> Step:
 
 
 @named
+def echo() -> Step:
+    """Respond with the request as JSON: method, target, headers, body."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        document = {
+            "method": request.method,
+            "target": request.target,
+            "headers": request.headers,
+            "body": request.body.decode("latin-1"),
+        }
+        await reply(json=document)(connection, request)
+
+    return step
+
+
+@named
 def reset() -> Step:
     """Reset the connection (RST) after reading the request, without sending a byte."""
     return raw(b"", ending="reset")
@@ -163,15 +179,19 @@ def stall_body(body: bytes = b'{"data": []}', *, sent: int = 5, status: int = 20
 
 
 @named
-def drip(body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200) -> Step:
-    """Send `size` bytes of the body every `every` seconds."""
+def drip(
+    body: bytes, *, every: float = 0.5, size: int = 1, status: int = 200, with_head: bool = False
+) -> Step:
+    """Send `size` bytes of the body every `every` seconds; `with_head`: of the head too."""
     start = head(status, {"Content-Type": "application/json"}, length=len(body))
 
     async def step(connection: Connection, request: Request) -> None:
-        await connection.write(start)
-        for place in range(0, len(body), size):
+        slow = start + body if with_head else body
+        if not with_head:
+            await connection.write(start)
+        for place in range(0, len(slow), size):
             await connection.sleep(every)
-            await connection.write(body[place : place + size])
+            await connection.write(slow[place : place + size])
 
     return step
 
