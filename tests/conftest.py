@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import signal
 
 from hypothesis import HealthCheck, settings
@@ -15,3 +16,12 @@ COMMON = settings(deadline=None, suppress_health_check=list(HealthCheck))
 settings.register_profile("quick", COMMON, max_examples=60)
 settings.register_profile("full", COMMON, max_examples=300)
 settings.load_profile("quick")  # `pytest --hypothesis-profile=full` takes the other one
+
+
+def pytest_collection_finish() -> None:
+    """Keep what collecting the tests has made out of every garbage collection from here on.
+
+    It lives until the end, and dozens of tests collect garbage: each would go through all of it.
+    """
+    gc.collect()
+    gc.freeze()

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from support.command import Inside, Result
+from support.server import ThreadedServer
+from support.steps import reply
 
-from openrouter_async import APIKey, CreateKeysResponse, ResponseValidationError
-from openrouter_async.cli._exits import CommandError, Exit
+from openrouter_async import APIKey
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 
@@ -183,26 +184,6 @@ def test_a_disk_that_fails_afterwards_loses_no_key(
     assert list(journals.iterdir()) == []
 
 
-def test_standard_output_that_fails_loses_no_key(
-    box: Sandbox, keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without a sink the plaintext is saved beside, at 0600, and the command says where."""
-    monkeypatch.chdir(tmp_path)
-
-    def broken(self: object, data: bytes) -> None:
-        raise CommandError("standard output: broken", Exit.FAILED)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("openrouter_async.cli._output.Destination._write", broken)
-        result = keys("create", "acme")
-    key = named(box, "acme")
-    saved = tmp_path / f"openrouter-key-{key.hash[:12]}"
-    assert result.code == 3
-    assert str(saved) in result.err
-    assert saved.read_text() == box.inference_key(key.hash) + "\n"
-    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-
-
 def test_a_refused_create_leaves_no_file(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
     """There is no key, so there is nothing to keep."""
     box.fail("create", status=403)
@@ -227,18 +208,13 @@ def test_an_ambiguous_create_says_what_is_known(box: Sandbox, keys: Keys) -> Non
     assert names == ["acme prod"]
 
 
-def test_a_create_whose_record_is_unreadable_still_gives_the_key(
-    box: Sandbox, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_create_whose_record_is_unreadable_still_gives_the_key(keys: Keys) -> None:
     """Exit code 4: the key is there, and what the record says is not."""
-
-    async def create(self: object, name: str, **_: object) -> CreateKeysResponse:
-        return CreateKeysResponse(key="sk-or-v1-whole", problem=ResponseValidationError("odd"))
-
-    monkeypatch.setattr("openrouter_async.api_keys.APIKeys.create", create)
-    result = keys("create", "acme")
+    odd = reply(201, json={"data": {"hash": 7}, "key": "sk-or-v1-whole"})
+    with ThreadedServer(odd) as server:
+        result = keys("create", "acme", OPENROUTER_BASE_URL=server.api_url)
     assert (result.code, result.out) == (4, "sk-or-v1-whole\n")
-    assert "odd" in result.err
+    assert "data.hash" in result.err
 
 
 # update

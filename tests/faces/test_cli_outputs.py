@@ -1,16 +1,26 @@
 """Standard streams that are closed, full, broken or of another encoding: nothing is lost."""
 
+import io
 import os
+import select
 import shlex
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from support.command import PROGRAM, environment, run
 
+from openrouter_async.cli._exits import CommandError, Exit
+from openrouter_async.cli._output import (
+    Destination,
+    OutputGoneError,
+    file_output,
+    standard_output,
+)
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="descriptors as POSIX has them")
@@ -151,3 +161,82 @@ def test_interpreter_flags_do_not_matter(env: Mapping[str, str]) -> None:
     """Asserts are not what keeps it right."""
     optimized = [sys.executable, "-OO", "-m", "openrouter_async.cli"]
     assert run("whoami", env=env, program=optimized).code == 0
+
+
+def test_a_stream_that_takes_a_part_at_a_time() -> None:
+    """Everything is written, however little of it the system takes at once."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    received: list[bytes] = []
+    with open(reader, "rb") as source, open(writer, "wb", buffering=0) as stream:  # noqa: PTH123
+        reading = threading.Thread(target=lambda: received.append(source.read()))
+        reading.start()
+        Destination(stream, "a pipe", is_stdout=False).write("x" * 1_000_000)
+        stream.close()
+        reading.join()
+    assert received == [b"x" * 1_000_000]
+
+
+def test_a_stream_that_was_closed_is_an_error() -> None:
+    """Nothing that could not be written passes in silence."""
+    stream = io.BytesIO()
+    stream.close()
+    with pytest.raises(CommandError, match=r"^standard output is closed$") as caught:
+        Destination(stream, "standard output", is_stdout=False).write("x")
+    assert caught.value.code is Exit.FAILED
+
+
+def test_a_file_is_utf_8_whatever_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is limited to the terminal's characters only where it goes to the terminal."""
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    for is_stdout, shown in ((True, b"- Schl\\xfcssel"), (False, "─ Schlüssel".encode())):
+        stream = io.BytesIO()
+        Destination(stream, "it", is_stdout=is_stdout).show("─ Schlüssel")
+        assert stream.getvalue() == shown
+
+
+def test_permissions_of_a_file(tmp_path: Path) -> None:
+    """A new one follows the umask, which stays; one that is replaced keeps its own."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.touch()
+    old.chmod(0o604)
+    before = os.umask(0o027)
+    try:
+        for path in (new, old):
+            with file_output(path) as destination:
+                destination.write("x")
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (new, old)] == [0o640, 0o604]
+
+
+@pytest.mark.parametrize(
+    ("closed", "stdout_is_closed"), [("2>&-", False), ("<&-", False), ("<&- >&- 2>&-", True)]
+)
+def test_closed_descriptors_are_not_used_for_anything_else(
+    tmp_path: Path,
+    closed: str,
+    stdout_is_closed: bool,  # noqa: FBT001
+) -> None:
+    """What the process opens later gets none of their numbers."""
+    program = f"""
+from openrouter_async.cli import _output
+_output.guard_descriptors()
+with open({str(tmp_path / "found")!r}, "w") as file:
+    file.write(f"{{file.fileno() > 2}} {{_output._closed}}")
+"""
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(program)} {closed}"
+    subprocess.run(["bash", "-c", command], check=True, timeout=30)
+    assert (tmp_path / "found").read_text() == f"True {stdout_is_closed}"
+
+
+def test_where_nobody_can_tell_the_reader_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no `poll`: the result is asked for, and writing it fails if it must."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as stream:  # noqa: PTH123  # a descriptor
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.delattr(select, "poll")
+        with standard_output() as destination, pytest.raises(OutputGoneError):
+            destination.write("x")

@@ -81,7 +81,8 @@ def answer(request: Request) -> Step:
     return delay(1.0 if "slow" in name else 0.002, reply(200, json={"data": record(hash=name)}))
 
 
-@pytest.fixture(params=["http", "https"])
+# Over TLS a connection has all that plain TCP has, and a state that must not be shared besides.
+@pytest.fixture(params=["https", pytest.param("http", marks=pytest.mark.slow)])
 def server(request: pytest.FixtureRequest) -> Iterator[ThreadedServer]:
     """A server that answers with the record of whatever key is asked for."""
     tls = certificates.good_server() if request.param == "https" else None

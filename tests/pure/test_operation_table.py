@@ -1,7 +1,6 @@
 """The table says what the service's API is, and each row agrees with itself."""
 
 from contextlib import suppress
-from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -15,6 +14,7 @@ from openrouter_async._operations import (
     PAGE_SIZE,
     UPDATE,
     Operation,
+    Parameter,
     RetryClass,
 )
 from openrouter_async.errors import InvalidRequestError
@@ -142,11 +142,17 @@ def test_commands(name: str, command: str) -> None:
     assert [row.command for row in OPERATIONS if row.name == name] == [command]
 
 
-@by_name
-@given(text() | from_regex("[A-Za-z0-9_.~/%-]{8,20}", fullmatch=True))
-def test_what_goes_into_a_path_needs_no_quoting(operation: Operation[Any, Any], value: str) -> None:
+PATH_PARAMETERS = {
+    f"{row.name} {parameter.name}": parameter
+    for row in OPERATIONS
+    for parameter in row.parameters
+    if parameter.place == "path"
+}
+
+
+@pytest.mark.parametrize("parameter", PATH_PARAMETERS.values(), ids=PATH_PARAMETERS.keys())
+@given(value=text() | from_regex("[A-Za-z0-9_.~/%-]{8,20}", fullmatch=True))
+def test_what_goes_into_a_path_needs_no_quoting(parameter: Parameter, value: str) -> None:
     """The rule of each such parameter refuses what a URL would have to quote."""
-    for parameter in operation.parameters:
-        if parameter.place == "path":
-            with suppress(InvalidRequestError):
-                assert quote(parameter.check(parameter.name, value), safe="") == value
+    with suppress(InvalidRequestError):
+        assert quote(parameter.check(parameter.name, value), safe="") == value

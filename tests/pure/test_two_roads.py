@@ -5,6 +5,7 @@ import sys
 import typing
 from collections.abc import Iterator
 from datetime import datetime
+from functools import cache
 from types import UnionType
 from typing import Any
 
@@ -95,6 +96,7 @@ def test_good_answers_do_not_need_the_careful_road(
     assert type(decode(cls, as_json(answer(cls, RECORD)))) is cls
 
 
+@cache
 def exact(hint: Any) -> st.SearchStrategy[Any]:
     """JSON that is exactly what the annotations say; what is optional may be left out."""
     if typing.get_origin(hint) in (UnionType, typing.Union):
@@ -118,7 +120,7 @@ def exact(hint: Any) -> st.SearchStrategy[Any]:
 
 
 @pytest.mark.parametrize("cls", PLAIN)
-@MORE
+@FUZZ
 @given(st.data())
 def test_exact_responses_of_every_type_take_the_fast_road(
     cls: type[Any], data: st.DataObject
@@ -128,7 +130,7 @@ def test_exact_responses_of_every_type_take_the_fast_road(
 
 
 @pytest.mark.parametrize("cls", PLAIN)
-@MORE
+@FUZZ
 @given(st.data())
 def test_every_type_with_a_wrong_value(cls: type[Any], data: st.DataObject) -> None:
     """One value anywhere is replaced by another, which fits or does not."""

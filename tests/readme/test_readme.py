@@ -77,6 +77,7 @@ def test_pytest_block_passes(code: str, tmp_path: Path) -> None:
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
+@pytest.mark.slow
 def test_first_command_on_a_fresh_copy(tmp_path: Path) -> None:
     """The audit command sets everything up and shows an audit, in a copy without leftovers."""
     skip = shutil.ignore_patterns(".git", ".nox", ".venv", ".*_cache", "__pycache__")

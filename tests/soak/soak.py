@@ -3,8 +3,8 @@
     python tests/soak/soak.py [--callers 200] [--minutes 5] [--faults 0.02] [--seed 1]
                               [--plant double-create | lost-key]
 
-The sandbox is a process of its own, the proxy with the faults is in this one, so that memory and
-descriptors are those of client and proxy. It fails on a wrong result, on a key that is gone or that
+The sandbox, which makes the faults too, is a process of its own, so that memory and descriptors are
+the client's. It fails on a wrong result, on a key that is gone or that
 nothing accounts for, and where memory, descriptors or tasks grow after the first minute. `--plant`
 makes one such key, to prove that it is found.
 """
@@ -18,10 +18,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from support.chaos import ChaosProxy, drip, latency, mixed, reset, stall, truncate
+from typing import IO
 
 from openrouter_async import (
     AmbiguousCreateError,
@@ -32,12 +29,21 @@ from openrouter_async import (
 )
 
 SANDBOX = """
-import sys, time
+import random, sys
 from openrouter_async.sandbox import Sandbox
+KINDS = (
+    {"reset": True}, {"reset": True, "after_effect": True}, {"truncate": True},
+    {"status": 503}, {"status": 502, "after_effect": True}, {"delay": 0.2}, {"delay": 4.0},
+)
+dice = random.Random(sys.argv[1])
 with Sandbox(keys=200) as box:
-    print(box.port, box.management_key, flush=True)
-    sys.stdin.read()
+    print(box.url, box.management_key, flush=True)
+    for line in sys.stdin:
+        for _ in range(int(line)):
+            box.fail("*", **dice.choice(KINDS))
 """
+"""For each number on its standard input it plans this many faults: responses lost before and after
+the request took effect, errors, late responses, and some that are later than the client waits."""
 
 
 class Soak:
@@ -46,7 +52,7 @@ class Soak:
     def __init__(self, client: AsyncOpenRouter, direct: AsyncOpenRouter, plant: str | None) -> None:
         self.keys = client.api_keys
         self.direct = direct.api_keys
-        """Without faults in between."""
+        """For changes behind a caller's back, and for the check at the end."""
         self.plant = plant
         """The fault of ours that is still to be made."""
         self.calls = 0
@@ -120,32 +126,47 @@ def memory() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def row(minute: float, soak: Soak, proxy: ChaosProxy) -> tuple[float, int, int]:
+class Faults:
+    """Requests faults from the sandbox, for a share of all calls."""
+
+    def __init__(self, share: float, to: IO[str]) -> None:
+        self.share = share
+        self.requested = 0
+        self._to = to
+
+    async def keep_up(self, soak: Soak) -> None:
+        """Request as many as are due, ten times a second."""
+        while True:
+            due = int(soak.calls * self.share) - self.requested
+            self.requested += due
+            self._to.write(f"{due}\n")
+            self._to.flush()
+            await asyncio.sleep(0.1)
+
+
+def row(minute: float, soak: Soak, faults: int) -> tuple[float, int, int]:
     """Print and give memory, descriptors and tasks."""
     found = (memory(), len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()))  # noqa: PTH208
-    faults = sum(count for name, count in proxy.did.items() if name not in {"clean", "connections"})
     counts = f"{soak.calls:>9,} {sum(soak.errors.values()):>7,} {faults:>7,}"
     print(f"{minute:>6.1f} {counts} {found[0]:>8.1f} {found[1]:>6} {found[2]:>6}", flush=True)
     return found
 
 
-async def measure(port: int, key: str, options: argparse.Namespace) -> list[str]:
+async def measure(
+    url: str, key: str, to_sandbox: IO[str], options: argparse.Namespace
+) -> list[str]:
     """Run it, print the table, and give what is wrong."""
-    each = options.faults / 5
-    weather = mixed(
-        options.seed, (each, reset()), (each, truncate(40)), (each, stall()),
-        (each, latency(0.2)), (each, drip(0.005, 64)),
-    )  # fmt: skip
     rows: list[tuple[float, int, int]] = []
     retries = RetryConfig(initial_interval=0.05, max_interval=0.5)
     async with (
-        ChaosProxy("127.0.0.1", port, weather) as proxy,
         AsyncOpenRouter(
-            key, server_url=f"{proxy.url}/api/v1", timeout=2, total_timeout=15, retries=retries
+            key, server_url=url, timeout=2, total_timeout=15, retries=retries
         ) as client,
-        AsyncOpenRouter(key, server_url=f"http://127.0.0.1:{port}/api/v1") as direct,
+        AsyncOpenRouter(key, server_url=url) as direct,
     ):
         soak = Soak(client, direct, options.plant)
+        faults = Faults(options.faults, to_sandbox)
+        asking = asyncio.create_task(faults.keep_up(soak))
         began = time.monotonic()
         until = began + options.minutes * 60
         print("minute     calls  errors  faults   MiB   descr.  tasks")
@@ -156,12 +177,11 @@ async def measure(port: int, key: str, options: argparse.Namespace) -> list[str]
         step = min(60.0, options.minutes * 20)
         while time.monotonic() < until:
             await asyncio.sleep(min(step, max(0.01, until - time.monotonic())))
-            proxy.drawn.clear()  # the equipment's own memory is not measured
-            rows.append(row((time.monotonic() - began) / 60, soak, proxy))
+            rows.append(row((time.monotonic() - began) / 60, soak, faults.requested))
         await asyncio.gather(*callers)
+        asking.cancel()
         wrong = [*soak.wrong, *await unaccounted(soak)]
         print("errors:", dict(soak.errors.most_common()))
-        print("faults:", {k: v for k, v in proxy.did.items() if k != "clean"})
     return wrong + grown(rows)
 
 
@@ -213,14 +233,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--plant", choices=["double-create", "lost-key"])
     options = parser.parse_args()
-    command = [sys.executable, "-c", SANDBOX]
+    command = [sys.executable, "-c", SANDBOX, str(options.seed)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as sandbox:
-        assert sandbox.stdout is not None
-        port, key = sandbox.stdout.readline().split()
-        wrong = asyncio.run(measure(int(port), key, options))
         assert sandbox.stdin is not None
+        assert sandbox.stdout is not None
+        url, key = sandbox.stdout.readline().split()
+        wrong = asyncio.run(measure(url, key, sandbox.stdin, options))
         sandbox.stdin.close()
     for each in wrong[:20]:
         print("WRONG:", each)

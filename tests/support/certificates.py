@@ -1,17 +1,10 @@
 """Certificates for `127.0.0.1` and `localhost`: a valid one, and one per kind of fault."""
 
 import ssl
-import tempfile
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from ipaddress import IPv4Address
-from pathlib import Path
 
 import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 
 @cache
@@ -24,11 +17,13 @@ def authority_pem() -> bytes:
     return _authority().cert_pem.bytes()
 
 
+@cache
 def trusting_client() -> ssl.SSLContext:
     """Build a client context that trusts only the authority."""
     return ssl.create_default_context(cadata=authority_pem().decode())
 
 
+@cache
 def good_server() -> ssl.SSLContext:
     """Build a server context that a trusting client accepts."""
     return _issued(_authority().issue_cert("127.0.0.1", "localhost"))
@@ -42,39 +37,16 @@ def wrong_name_server() -> ssl.SSLContext:
 def expired_server() -> ssl.SSLContext:
     """Build a server context whose otherwise valid certificate expired yesterday."""
     now = datetime.now(UTC)
+    begin, end = now - timedelta(days=30), now - timedelta(days=1)
     return _issued(
-        _authority().issue_cert(
-            "127.0.0.1",
-            "localhost",
-            not_before=now - timedelta(days=30),
-            not_after=now - timedelta(days=1),
-        )
+        _authority().issue_cert("127.0.0.1", "localhost", not_before=begin, not_after=end)
     )
 
 
 def self_signed_server() -> ssl.SSLContext:
-    """Build a server context whose otherwise valid certificate is self-signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = [x509.DNSName("localhost"), x509.IPAddress(IPv4Address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    key_pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    return _context(key_pem + certificate.public_bytes(serialization.Encoding.PEM))
+    """Build a server context whose certificate is self-signed."""
+    own = trustme.CA()
+    return _context(own.private_key_pem.bytes() + own.cert_pem.bytes())
 
 
 def _issued(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -83,8 +55,6 @@ def _issued(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 def _context(key_and_chain: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "server.pem")
-        path.write_bytes(key_and_chain)
+    with trustme.Blob(key_and_chain).tempfile() as path:
         context.load_cert_chain(path)
     return context

@@ -17,10 +17,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from openrouter_async import AsyncOpenRouter, _transport
+from openrouter_async import AsyncOpenRouter, _call, _shared, _transport
 from openrouter_async.provisioning import DotenvSink, FileSink, Sink
 
-IMPORTED = (_transport,)  # import once here instead of in each child
+IMPORTED = (_call, _shared, _transport)  # import once here instead of in each child
 CHANGING = ("open", "fsync", "replace", "unlink", "ftruncate", "mkdir", "fchmod")
 NAME = "killed"
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -37,6 +38,12 @@ SAMPLE = APIKey(
     byok_usage_monthly=0.0,
     created_at=datetime(2026, 7, 1, tzinfo=UTC),
 )
+
+
+@lru_cache(50_000)
+def _key(number: int, workspace_id: str | None) -> APIKey:
+    name = f"key {number}"
+    return attrs.evolve(SAMPLE, hash=f"{number:064x}", name=name, workspace_id=workspace_id)
 
 
 class ChangingList:
@@ -81,15 +88,8 @@ class ChangingList:
 
     def create(self, count: int) -> None:
         """Add new keys at the top."""
-        new = [
-            attrs.evolve(
-                SAMPLE,
-                hash=f"{self._first + number:064x}",
-                name=f"key {self._first + number}",
-                workspace_id=self._workspace_id,
-            )
-            for number in range(self.made, self.made + count)
-        ]
+        numbers = range(self._first + self.made, self._first + self.made + count)
+        new = [_key(number, self._workspace_id) for number in numbers]
         self.made += count
         self.rows[:0] = reversed(new)
 

@@ -1,12 +1,8 @@
 """Loopback ports that refuse connections, stay silent, or never complete a connection."""
 
 import socket
-import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-
-from support.server import NO_STEP_LEFT, ScriptedServer
-from support.steps import Handler, Step
 
 
 @contextmanager
@@ -39,21 +35,3 @@ def unconnectable_port() -> Iterator[int]:
             filler.settimeout(0)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
-
-
-class RefuseThenServe(ScriptedServer):
-    """A scripted server whose port refuses connections at first.
-
-    It does so for `up_after` seconds, or until `up()` is called if that is None.
-    """
-
-    def __init__(
-        self,
-        *steps: Step,
-        up_after: float | None = None,
-        default: Step = NO_STEP_LEFT,
-        handler: Handler | None = None,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """Prepare the server; the parameters are those of `ScriptedServer`."""
-        super().__init__(*steps, default=default, handler=handler, tls=tls, up_after=up_after)

@@ -69,13 +69,11 @@ def reply(
     truncate: int | None = None,
     ending: Ending = "close",
     close: bool = False,
-    idle_close: float | None = None,
 ) -> Step:
     """Respond with JSON, text or bytes.
 
     `truncate`: send only this many bytes of the body, though Content-Length announces all of them,
-    then do the `ending`. `close`: announce and perform the end of the connection. `idle_close`:
-    close the connection, unannounced, if no request arrives on it for this many seconds.
+    then do the `ending`. `close`: announce and perform the end of the connection.
     """
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if json is not _ABSENT:
@@ -92,7 +90,6 @@ def reply(
 
     async def step(connection: Connection, request: Request) -> None:
         await connection.write(start if request.method == "HEAD" else start + sent)
-        connection.idle_close = idle_close
         if truncate is not None:
             await _end(connection, ending)
         elif close:
@@ -197,12 +194,6 @@ def drip(
             await connection.write(slow[place : place + size])
 
     return step
-
-
-@named
-def short_content_length(body: bytes, *, by: int = 1, status: int = 200) -> Step:
-    """Announce `by` bytes fewer than are sent, so that the client sees a truncated body."""
-    return reply(status, body=body, headers={"Content-Length": str(len(body) - by)})
 
 
 @named

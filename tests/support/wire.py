@@ -36,7 +36,6 @@ class Request:
     head: bytes
     """The request line and headers, byte for byte."""
     body: bytes = field(default=b"", repr=False)
-    """The body, decoded if it was chunked."""
     connection: int = 0
     """The number of its connection to this server, from 1."""
     number: int = 0
@@ -95,8 +94,6 @@ class Connection(asyncio.Protocol):
         self.number = number
         self.ended = False
         """Set by a step after which no further request is read."""
-        self.idle_close: float | None = None
-        """Set by a step: seconds after which an idle connection is closed."""
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = sock
         self._transport: asyncio.Transport
@@ -130,16 +127,17 @@ class Connection(asyncio.Protocol):
         """Allow `write` to return."""
         self._writable.set()
 
-    async def read_request(self) -> Request | None:
-        """Read one whole request; None if the client disconnects or idles for too long."""
-        try:
-            async with asyncio.timeout(self.idle_close):
-                await self._at_least(1)
-        except (TimeoutError, ClientGoneError):
-            return None
-        self.idle_close = None
-        request = parse_head(await self._read_head())
-        request.body = await self._read_body(request)
+    async def read_request(self) -> Request:
+        """Read one whole request; raises ClientGoneError if the client disconnects before."""
+        await self._at_least(1)
+        if not 0x41 <= self._buffer[0] <= 0x5A:
+            raise NotHTTPError(bytes(self._buffer))
+        while (end := self._buffer.find(_END_OF_HEAD)) < 0:
+            await self._at_least(len(self._buffer) + 1)
+        request = parse_head(self._take(end + len(_END_OF_HEAD)))
+        size = int(request.header("Content-Length") or 0)
+        await self._at_least(size)
+        request.body = self._take(size)
         self._requests += 1
         request.connection = self.number
         request.number = self._requests
@@ -157,32 +155,6 @@ class Connection(asyncio.Protocol):
         taken = bytes(self._buffer[:size])
         del self._buffer[:size]
         return taken
-
-    async def _read_until(self, mark: bytes) -> bytes:
-        while (found := self._buffer.find(mark)) < 0:
-            await self._at_least(len(self._buffer) + 1)
-        return self._take(found + len(mark))
-
-    async def _read_head(self) -> bytes:
-        if not 0x41 <= self._buffer[0] <= 0x5A:
-            raise NotHTTPError(bytes(self._buffer))
-        return await self._read_until(_END_OF_HEAD)
-
-    async def _read_body(self, request: Request) -> bytes:
-        if (request.header("Transfer-Encoding") or "").lower() == "chunked":
-            return await self._read_chunks()
-        size = int(request.header("Content-Length") or 0)
-        await self._at_least(size)
-        return self._take(size)
-
-    async def _read_chunks(self) -> bytes:
-        body = b""
-        while size := int((await self._read_until(b"\r\n")).split(b";")[0], 16):
-            await self._at_least(size + 2)
-            body += self._take(size + 2)[:-2]
-        while await self._read_until(b"\r\n") != b"\r\n":
-            pass
-        return body
 
     async def write(self, data: bytes) -> None:
         """Send bytes, and wait until the system has taken all of them."""

@@ -2,11 +2,11 @@
 
 import gc
 import tracemalloc
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from support.bombs import deflate_bomb, gzip_bomb, gzip_zeros, zlib_zeros
 from support.calls import CREATE, GET, LIST, REPEATABLE, Call, ClientFor
 from support.clock import FakeClock
 from support.server import ScriptedServer
@@ -38,11 +38,19 @@ def within(bound: int) -> Iterator[None]:
     assert most - before <= bound, f"{(most - before) / MIB:.1f} MiB"
 
 
+def bomb(encoding: str, mib: int = 300, *, status: int = 200) -> Step:
+    """Respond with about 1 kB per MiB of zeros, without the stream's end."""
+    # A full flush leaves no state between blocks, so one compressed MiB can be repeated.
+    packer = zlib.compressobj(9, wbits=31 if encoding == "gzip" else 15)
+    first, second = (packer.compress(bytes(MIB)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in "12")
+    return reply(status, body=first + second * (mib - 1), headers={"Content-Encoding": encoding})
+
+
 ENDLESS: dict[str, Step] = {
     "300 MiB": huge_body(300),
     "endless chunks": endless_chunks(),
-    "gzip bomb": gzip_bomb(300),
-    "deflate bomb": deflate_bomb(300),
+    "gzip bomb": bomb("gzip"),
+    "deflate bomb": bomb("deflate"),
 }
 
 
@@ -64,7 +72,7 @@ async def test_answer_without_end(
 @pytest.mark.parametrize("call", REPEATABLE, ids=str)
 async def test_every_operation_is_bounded(call: Call, client_for: ClientFor) -> None:
     """Fault 17: there is no operation that would read on."""
-    async with ScriptedServer(default=gzip_bomb(20)) as server:
+    async with ScriptedServer(default=bomb("gzip", 20)) as server:
         with pytest.raises(ResponseTooLargeError):
             await call(client_for(server))
     assert len(server.requests) == 1
@@ -72,8 +80,8 @@ async def test_every_operation_is_bounded(call: Call, client_for: ClientFor) -> 
 
 ERRORS: dict[str, Step] = {
     "4 MiB": reply(500, body=bytes(4 * MIB)),
-    "gzip bomb": reply(500, body=gzip_zeros(300), headers={"Content-Encoding": "gzip"}),
-    "deflate bomb": reply(500, body=zlib_zeros(300), headers={"Content-Encoding": "deflate"}),
+    "gzip bomb": bomb("gzip", status=500),
+    "deflate bomb": bomb("deflate", status=500),
 }
 
 

@@ -151,6 +151,28 @@ def test_pause_ends_with_its_loop() -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("whose", ["ours", "the caller's"])
+def test_closed_outside_its_loop(whose: str) -> None:
+    """The client is closed without its loop, which is stopped; a caller's connector stays open."""
+    loop = asyncio.new_event_loop()
+
+    async def call() -> tuple[AsyncOpenRouter, aiohttp.BaseConnector]:
+        given = None if whose == "ours" else aiohttp.TCPConnector()
+        client = AsyncOpenRouter(KEY, server_url=server.api_url, connector=given)
+        await GET(client)
+        [session] = client._shared.transport._sessions.values()
+        assert session.connector is not None
+        return client, session.connector
+
+    with ThreadedServer(GET.ok()) as server:
+        client, connector = loop.run_until_complete(call())
+        asyncio.run(asyncio.wait_for(client.close(), 5))
+        assert connector.closed == (whose == "ours")
+        loop.run_until_complete(connector.close())
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
 def test_connector_of_another_loop() -> None:
     """A caller's connector lives in one loop; in another the client says what is wrong."""
 

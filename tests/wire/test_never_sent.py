@@ -9,7 +9,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from support.calls import CALLS, CREATE, GET, NEW_KEY, Call, ClientFor
 from support.clock import FakeClock
-from support.ports import RefuseThenServe, mute_port, refused_port, unconnectable_port
+from support.ports import mute_port, refused_port, unconnectable_port
 from support.server import ScriptedServer
 from support.steps import Step, raw, reply, reset
 
@@ -52,7 +52,7 @@ class ClockOfServer(FakeClock):
 @pytest.mark.parametrize("call", CALLS, ids=str)
 async def test_refused_then_up(call: Call, client_for: ClientFor) -> None:
     """Fault 6: what was refused first goes out once when the port is up, and makes one key."""
-    async with RefuseThenServe(call.ok()) as server:
+    async with ScriptedServer(call.ok(), refuses=True) as server:
         clock = ClockOfServer(server)
         result = await call(client_for(server, clock=clock))
     assert len(server.requests) == 1

@@ -204,7 +204,7 @@ async def test_a_new_key_that_never_answers(
     assert not kept.disabled
     shown = tracebacks_with_locals(error, without_locals_of=[__file__])
     assert_not_leaked(box.inference_key(box.keys[0].hash), shown, str(error))
-    box._service.faults._waiting.clear()
+    box._service.faults._pending.clear()
     [item] = unfinished(tmp_path / "j")
     assert item.state is State.DELIVERED
     done = await rotate()
@@ -301,13 +301,18 @@ async def test_two_at_once(box: Sandbox, old: APIKey, rotate: Rotate, tmp_path: 
 async def test_two_that_begin_at_the_same_moment(
     box: Sandbox, client: AsyncOpenRouter, old: APIKey, rotate: Rotate, tmp_path: Path
 ) -> None:
-    """Two twins are never made; who loses is told, and leaves nothing."""
+    """Two twins are never made; who loses is told, and leaves nothing. All may lose."""
     sinks = [FileSink(tmp_path / f"x{n}") for n in range(4)]
     results = await asyncio.gather(*(rotate(sink=s) for s in sinks), return_exceptions=True)
-    assert changes(box).count("create") <= 1
     assert {type(each) for each in results} <= {Rotation, RotationError}
-    assert len(unfinished(tmp_path / "j")) == changes(box).count("create")
-    assert len(list(tmp_path.glob("x*"))) == changes(box).count("create")
+    won = [type(each) for each in results].count(Rotation)
+    assert won <= 1
+    assert changes(box).count("create") == won
+    assert len(unfinished(tmp_path / "j")) == won
+    assert len(list(tmp_path.glob("x*"))) == won
+    if not won:
+        await rotate(sink=sinks[0])
+    assert changes(box) == ["create", "update"]
 
 
 async def test_a_rotation_that_fails_twice(
@@ -319,7 +324,7 @@ async def test_a_rotation_that_fails_twice(
     for _ in range(2):
         with pytest.raises(RotationError, match=r"call rotate\(\) again"):
             await rotate()
-    box._service.faults._waiting.clear()
+    box._service.faults._pending.clear()
     await rotate()
     assert changes(box) == ["create", "update"]
 

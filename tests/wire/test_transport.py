@@ -1,6 +1,7 @@
 """What goes over the wire beside the options: heads, bodies, connections; and what never does."""
 
 import asyncio
+import json
 import platform
 
 import aiohttp
@@ -10,7 +11,7 @@ from support.clock import FakeClock
 from support.leaks import no_leaks
 from support.ports import refused_port
 from support.server import ScriptedServer
-from support.steps import Step, close_before_head, delay, reply, reset
+from support.steps import Step, close_before_head, delay, head, raw, reply, reset
 
 from openrouter_async import (
     AmbiguousCreateError,
@@ -139,9 +140,9 @@ async def test_no_hidden_repeat(stale: Step, call: Call, client_for: ClientFor) 
 
 async def test_connections_closed_by_the_server_are_left(client_for: ClientFor) -> None:
     """A connection that the server announced to close, or closed, is not tried again."""
-    async with ScriptedServer(
-        GET.ok(close=True), GET.ok(idle_close=0.01), default=GET.ok()
-    ) as server:
+    body = json.dumps(GET.document).encode()
+    unannounced = raw(head(200, {"Content-Type": "application/json"}, length=len(body)) + body)
+    async with ScriptedServer(GET.ok(close=True), unannounced, default=GET.ok()) as server:
         client = client_for(server, retries=None)
         await GET(client)
         await GET(client)
