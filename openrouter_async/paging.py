@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, Self, TypeVar
 
+from openrouter_async._concurrency import cancel_all
 from openrouter_async._operations import (
     LIST,
     LIST_KEY_ASSIGNMENTS,
@@ -96,7 +97,7 @@ class Walk(AsyncIterator[T], Generic[T]):
         try:
             await asyncio.wait([reading])
         except BaseException:
-            await _cancel(reading)
+            await cancel_all([reading])
             await self._release()
             raise
         finally:
@@ -126,17 +127,9 @@ class Walk(AsyncIterator[T], Generic[T]):
         """End the walk, for tasks that wait for a row too; nothing more is fetched."""
         self._closed = True
         if self._reading is not None:
-            await _cancel(self._reading)
+            await cancel_all([self._reading])
         self._rows.clear()
         await self._release()
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, wait until it has ended, and ignore what it raises."""
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()
 
 
 class KeyWalk(Walk[APIKey]):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias, Unpack
 import attrs
 
 from openrouter_async._caller import Throttle
+from openrouter_async._concurrency import cancel_all
 from openrouter_async._observers import notify
 from openrouter_async._operations import CURRENT, NoParams
 from openrouter_async._options import MAX_WAIT, CallOptions, Waiting
@@ -34,7 +35,6 @@ from openrouter_async.audit._walks import (
     Branch,
     WorkspaceNames,
     WorkspaceWalks,
-    cancel,
     chosen,
     find_workspaces,
     names_from,
@@ -180,7 +180,7 @@ class AuditRun(Walk[APIKey]):
         self._closed = True
         await self._walks.close()
         if self._label_request is not None:
-            await cancel([self._label_request])
+            await cancel_all([self._label_request])
 
     @property
     def workspaces(self) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ import attrs
 
 from openrouter_async import _checks
 from openrouter_async._caller import Throttle
+from openrouter_async._concurrency import cancel_all
 from openrouter_async._operations import ListKeys
 from openrouter_async._options import OMITTED, CallOptions
 from openrouter_async._prefetch import cancel_from_anywhere
@@ -127,7 +128,7 @@ class WorkspaceWalks:
 
     async def close(self) -> None:
         """End all walks, and wait until no request is in flight."""
-        await cancel(self._active)
+        await cancel_all(self._active)
         self._active.clear()
         self._waiting.clear()
         for branch in self.branches:
@@ -136,14 +137,6 @@ class WorkspaceWalks:
     def __del__(self) -> None:
         for task in self._active:
             cancel_from_anywhere(task)
-
-
-async def cancel(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel tasks, wait until they have ended, and ignore what they raise."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 WorkspaceNames: TypeAlias = str | UUID | Iterable[str | UUID]

@@ -48,7 +48,8 @@ BAD_WORKSPACES = [
 ]  # fmt: skip
 BAD_TEXTS = [
     "", " ", "\t\n", f"{MARK}\r\nX: y", f"{MARK}\0", f"{MARK}\x7f", f"{MARK}\ud800",
-    f"{MARK}\udfff", f"\x1b[2J{MARK}", MARK + "x" * (10_001 - len(MARK)), 7, True, MARK.encode(), [MARK], {MARK: 1}, Secret(MARK),
+    f"{MARK}\udfff", f"\x1b[2J{MARK}", MARK + "x" * (10_001 - len(MARK)),
+    7, True, MARK.encode(), [MARK], {MARK: 1}, Secret(MARK),
 ]  # fmt: skip
 BAD_FLAGS = [
     0, 1, 1.0, "True", "FALSE", "yes", "", "true ", [], [MARK], {MARK: 1}, MARK.encode(),
