@@ -175,7 +175,7 @@ async def find_workspaces(caller: Caller, options: CallOptions) -> tuple[list[Wo
     try:
         found = [each async for each in WorkspaceWalk(caller, options)]
     except (ForbiddenResponseError, NotFoundResponseError) as error:
-        return [], f"the service answers {error.status_code} when it is asked for all"
+        return [], f"the service responds with {error.status_code} to the request for all"
     except ResponseValidationError:
         return [], "the service's list of workspaces cannot be read"
     return found, "the service's list of workspaces is empty"
