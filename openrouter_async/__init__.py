@@ -5,65 +5,66 @@ table is in `_operations`, the errors are in `errors`, the records in `models`, 
 with the same API is in `sandbox`.
 """
 
+import importlib
 import typing
 
-from openrouter_async._converter import to_dict
-from openrouter_async._options import OMITTED, CallOptions, Omitted, RetryConfig, Waiting
 from openrouter_async._version import __version__
-from openrouter_async.client import AsyncOpenRouter
-from openrouter_async.errors import (
-    AmbiguousCreateError,
-    APIConnectionError,
-    APITimeoutError,
-    BadRequestResponseError,
-    ClientClosedError,
-    ConfigurationError,
-    ConflictResponseError,
-    ForbiddenResponseError,
-    InternalServerResponseError,
-    InvalidRequestError,
-    NotFoundResponseError,
-    OpenRouterDefaultError,
-    OpenRouterError,
-    PagingError,
-    ResponseTooLargeError,
-    ResponseValidationError,
-    RotationError,
-    SinkError,
-    TooManyRequestsResponseError,
-    UnauthorizedResponseError,
-    UnexpectedRedirectError,
-    WrongLoopError,
-)
-from openrouter_async.models import (
-    APIKey,
-    Budget,
-    CreateKeysData,
-    CreateKeysLimitReset,
-    CreateKeysResponse,
-    DeleteKeysResponse,
-    External,
-    FreeModelDailyRequests,
-    GetCurrentKeyData,
-    GetCurrentKeyResponse,
-    GetKeyData,
-    GetKeyResponse,
-    GetWorkspaceResponse,
-    GuardrailKeyAssignment,
-    LimitReset,
-    ListData,
-    ListGuardrailKeyAssignmentsResponse,
-    ListResponse,
-    ListWorkspacesResponse,
-    RateLimit,
-    UpdateKeysData,
-    UpdateKeysLimitReset,
-    UpdateKeysResponse,
-    Workspace,
-)
-from openrouter_async.secret import Secret
 
 if typing.TYPE_CHECKING:
+    from openrouter_async._converter import to_dict
+    from openrouter_async._options import OMITTED, CallOptions, Omitted, RetryConfig, Waiting
+    from openrouter_async.client import AsyncOpenRouter
+    from openrouter_async.errors import (
+        AmbiguousCreateError,
+        APIConnectionError,
+        APITimeoutError,
+        BadRequestResponseError,
+        ClientClosedError,
+        ConfigurationError,
+        ConflictResponseError,
+        ForbiddenResponseError,
+        InternalServerResponseError,
+        InvalidRequestError,
+        NotFoundResponseError,
+        OpenRouterDefaultError,
+        OpenRouterError,
+        PagingError,
+        ResponseTooLargeError,
+        ResponseValidationError,
+        RotationError,
+        SinkError,
+        TooManyRequestsResponseError,
+        UnauthorizedResponseError,
+        UnexpectedRedirectError,
+        WrongLoopError,
+    )
+    from openrouter_async.models import (
+        APIKey,
+        Budget,
+        CreateKeysData,
+        CreateKeysLimitReset,
+        CreateKeysResponse,
+        DeleteKeysResponse,
+        External,
+        FreeModelDailyRequests,
+        GetCurrentKeyData,
+        GetCurrentKeyResponse,
+        GetKeyData,
+        GetKeyResponse,
+        GetWorkspaceResponse,
+        GuardrailKeyAssignment,
+        LimitReset,
+        ListData,
+        ListGuardrailKeyAssignmentsResponse,
+        ListResponse,
+        ListWorkspacesResponse,
+        RateLimit,
+        UpdateKeysData,
+        UpdateKeysLimitReset,
+        UpdateKeysResponse,
+        Workspace,
+    )
+    from openrouter_async.secret import Secret
     from openrouter_async.sync import OpenRouter
 
 __all__ = [
@@ -126,14 +127,31 @@ __all__ = [
 ]
 
 
+_HOMES: typing.Final = {
+    "AsyncOpenRouter": "client",
+    "OpenRouter": "sync",
+    "Secret": "secret",
+    "to_dict": "_converter",
+    **dict.fromkeys(("OMITTED", "CallOptions", "Omitted", "RetryConfig", "Waiting"), "_options"),
+}
+"""The modules of the names that are neither errors nor records."""
+_MODULES: typing.Final = ("client", "errors", "models", "secret")
+"""The modules that `import openrouter_async` makes available as attributes."""
+
+
 def __dir__() -> list[str]:
-    return [*globals(), "OpenRouter"]
+    return sorted({*globals(), *__all__})
 
 
-def __getattr__(name: str) -> object:
-    """Import the blocking client on first use, because async programs do not need it."""
-    if name == "OpenRouter":
-        from openrouter_async.sync import OpenRouter
+if not typing.TYPE_CHECKING:  # type checkers would accept any misspelt name
 
-        return OpenRouter
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        """Import a name on first use: most programs need few of them, `--version` none."""
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "models")
+        found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        globals()[name] = found
+        return found

@@ -9,20 +9,21 @@ import os
 import weakref
 from collections.abc import Coroutine
 from datetime import datetime
-from ssl import SSLContext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack
 
 from openrouter_async._options import MAX_WAIT, OMITTED, CallOptions, Omitted, RetryConfig
-from openrouter_async._portal import Portal
-from openrouter_async._shared import KeySource, OnAttempt
-from openrouter_async._sync_resources import APIKeys, Guardrails, Workspaces
 from openrouter_async.client import AsyncOpenRouter, key_source, resource
 from openrouter_async.secret import Secret
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from aiohttp import BaseConnector
 
+    from openrouter_async._portal import Portal
+    from openrouter_async._shared import KeySource, OnAttempt
+    from openrouter_async._sync_resources import APIKeys, Workspaces
     from openrouter_async.audit import AuditReport, Policy, Progress, Registry, WorkspaceNames
 
 T = TypeVar("T")
@@ -41,9 +42,9 @@ class OpenRouter:
     the client's thread cannot be started, the call raises `APIConnectionError`.
     """
 
-    api_keys: APIKeys = resource(__name__, "APIKeys")
+    api_keys: APIKeys = resource("openrouter_async._sync_resources", "APIKeys")
     """The keys of an account."""
-    workspaces: Workspaces = resource(__name__, "Workspaces")
+    workspaces: Workspaces = resource("openrouter_async._sync_resources", "Workspaces")
     """The workspaces of an account."""
 
     def __init__(
@@ -87,12 +88,17 @@ class OpenRouter:
             connector=connector,
             on_attempt=on_attempt,
         )
+        # Imported with the first client, like aiohttp: it needs asyncio.
+        from openrouter_async._portal import Portal
+
         portal = Portal("openrouter_async")
         self._set_up(client, portal)
         # Runs when the client is collected or Python exits, so it must not refer to the client.
         self._finalizer = weakref.finalize(self, portal.close, client.close)
 
     def _set_up(self, client: AsyncOpenRouter, portal: Portal) -> None:
+        from openrouter_async._sync_resources import APIKeys, Guardrails, Workspaces
+
         self._client = client
         self._portal = portal
         self.api_keys = APIKeys(client.api_keys, self._run)

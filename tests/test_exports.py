@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 import openrouter_async
 from openrouter_async import errors
 from openrouter_async.sandbox import Sandbox
@@ -65,34 +67,59 @@ def test_every_error_is_exported() -> None:
     assert public <= set(openrouter_async.__all__)
 
 
-def test_an_import_loads_only_what_it_needs() -> None:
+def loaded_by(program: str, **settings: str) -> set[str]:
+    """The modules that are loaded at the end of a program, which runs in its own process."""
+    command = [sys.executable, "-c", f"import sys\n{program}\nprint(*sys.modules)"]
+    env = {**os.environ, **settings}
+    return {
+        *subprocess.run(command, stdout=subprocess.PIPE, check=True, env=env)
+        .stdout.decode()
+        .split()
+    }
+
+
+HEAVY = {"asyncio", "ssl", "html", "email", "aiohttp", "cattrs", "tenacity"}
+
+
+def test_the_package_itself_loads_nothing() -> None:
+    """Not even attrs: the command and the pytest plugin import it whatever they do."""
+    loaded = loaded_by("import openrouter_async")
+    assert not {"attr", "msgspec", *HEAVY} & loaded
+    ours = {name for name in loaded if name.startswith("openrouter_async")}
+    assert ours == {"openrouter_async", "openrouter_async._version"}
+
+
+@pytest.mark.parametrize(
+    "name", ["AsyncOpenRouter", "OpenRouter", "APIKey", "NotFoundResponseError"]
+)
+def test_an_import_loads_only_what_it_needs(name: str) -> None:
     """What is heavy comes with the first client, not with the import of its class."""
-    program = "import sys, openrouter_async as o; o.AsyncOpenRouter, o.APIKey; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    loaded = done.stdout.decode().split()
-    heavy = {"asyncio", "ssl", "html", "aiohttp", "cattrs", "tenacity"}
-    ours = {"sync", "api_keys", "provisioning", "bulk_changes", "audit", "report", "cli"}
-    assert not heavy & {*loaded}
-    assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
+    loaded = loaded_by(f"from openrouter_async import {name}")
+    ours = {"_transport", "_call", "_shared", "_portal", "_sync_resources", "api_keys"}
+    ours |= {"provisioning", "bulk_changes", "audit", "report", "cli"}
+    assert not HEAVY & loaded
+    assert not {f"openrouter_async.{name}" for name in ours} & loaded
+    assert ("openrouter_async.sync" in loaded) == (name == "OpenRouter")
+
+
+def test_submodules_are_attributes() -> None:
+    """`except openrouter_async.errors.X` needs no other import than that of the package."""
+    loaded = loaded_by("import openrouter_async as o; o.errors.OpenRouterError, o.models.APIKey")
+    assert {"openrouter_async.errors", "openrouter_async.models"} <= loaded
 
 
 def test_a_client_loads_no_work_of_several_steps() -> None:
     """One that only lists keys does not pay for rotations, changes in bulk and audits."""
-    program = (
-        "import sys, openrouter_async as o; o.OpenRouter('sk-or-v1-' + 64 * '0').close();"
-        "print(*sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
-    loaded = done.stdout.decode().split()
+    loaded = loaded_by("import openrouter_async as o; o.OpenRouter('sk-or-v1-' + 64 * '0').close()")
     assert "aiohttp" in loaded
     ours = {"provisioning", "bulk", "bulk_changes", "audit", "report", "cli", "_careful"}
-    assert not {f"openrouter_async.{name}" for name in ours} & {*loaded}
+    assert not {f"openrouter_async.{name}" for name in ours} & loaded
 
 
 def test_exact_responses_load_no_careful_decoding(tmp_path: Path) -> None:
     """`whoami`, workspaces, an audit, a create and a rotation do without cattrs."""
     program = """
-import asyncio, os, sys
+import asyncio, os
 import openrouter_async as o
 from openrouter_async.provisioning import FileSink
 
@@ -107,12 +134,8 @@ async def main(folder):
         await client.audit()
 
 asyncio.run(main(os.environ["FOLDER"]))
-print(*sys.modules)
 """
     with Sandbox() as box:
-        env = {**os.environ, "KEY": box.management_key, "URL": box.url, "FOLDER": str(tmp_path)}
-        command = [sys.executable, "-c", program]
-        done = subprocess.run(command, capture_output=True, check=True, env=env)
-    loaded = done.stdout.decode().split()
+        loaded = loaded_by(program, KEY=box.management_key, URL=box.url, FOLDER=str(tmp_path))
     assert "openrouter_async.provisioning._rotate" in loaded
-    assert not {"cattrs", "openrouter_async._careful"} & {*loaded}
+    assert not {"cattrs", "openrouter_async._careful"} & loaded

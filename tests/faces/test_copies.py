@@ -14,7 +14,13 @@ from support.calls import CALLS, KEY
 from support.server import ScriptedServer
 from support.steps import hold
 
-from openrouter_async import AsyncOpenRouter, ClientClosedError, OpenRouter, api_keys, sync
+from openrouter_async import (
+    AsyncOpenRouter,
+    ClientClosedError,
+    OpenRouter,
+    _sync_resources,
+    api_keys,
+)
 from openrouter_async.sandbox import EXAMPLE_HASH, Sandbox
 
 Duplicate = Callable[[Any], Any]
@@ -162,6 +168,6 @@ def test_a_blocking_autospec_knows_methods_and_parameters() -> None:
 def test_the_class_says_what_its_instances_have() -> None:
     """On the class stands the attribute's class; without `__init__` there is nothing."""
     assert AsyncOpenRouter.api_keys is api_keys.APIKeys  # type: ignore[comparison-overlap]
-    assert OpenRouter.api_keys is sync.APIKeys  # type: ignore[comparison-overlap]
+    assert OpenRouter.api_keys is _sync_resources.APIKeys  # type: ignore[comparison-overlap]
     with pytest.raises(AttributeError, match="AsyncOpenRouter was not set up"):
         _ = AsyncOpenRouter.__new__(AsyncOpenRouter).api_keys
