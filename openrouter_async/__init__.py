@@ -5,7 +5,6 @@ table is in `_operations`, the errors are in `errors`, the records in `models`, 
 with the same API is in `sandbox`.
 """
 
-import importlib
 import typing
 
 from openrouter_async._version import __version__
@@ -66,6 +65,12 @@ if typing.TYPE_CHECKING:
     )
     from openrouter_async.secret import Secret
     from openrouter_async.sync import OpenRouter
+else:  # type checkers would accept any name
+    from openrouter_async._lazy import lazily as _lazily
+
+    __getattr__, __dir__ = _lazily(
+        __name__, "errors", "secret", "_options", "client", "sync", "models", "_converter"
+    )
 
 __all__ = [
     "OMITTED",
@@ -125,33 +130,3 @@ __all__ = [
     "__version__",
     "to_dict",
 ]
-
-
-_HOMES: typing.Final = {
-    "AsyncOpenRouter": "client",
-    "OpenRouter": "sync",
-    "Secret": "secret",
-    "to_dict": "_converter",
-    **dict.fromkeys(("OMITTED", "CallOptions", "Omitted", "RetryConfig", "Waiting"), "_options"),
-}
-"""The modules of the names that are neither errors nor records."""
-_MODULES: typing.Final = ("client", "errors", "models", "secret")
-"""The modules that `import openrouter_async` makes available as attributes."""
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
-
-if not typing.TYPE_CHECKING:  # type checkers would accept any misspelt name
-
-    def __getattr__(name: str) -> object:
-        """Import a name on first use: most programs need few of them, `--version` none."""
-        if name in _MODULES:
-            return importlib.import_module(f"{__name__}.{name}")
-        if name not in __all__:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = _HOMES.get(name) or ("errors" if name.endswith("Error") else "models")
-        found = getattr(importlib.import_module(f"{__name__}.{home}"), name)
-        globals()[name] = found
-        return found

@@ -42,49 +42,68 @@ turns a generator function into one. `RULES` has the built-in rules by identifie
 the walk itself can find.
 """
 
-from openrouter_async.audit._audit_run import AuditProgress, AuditRun, Progress
-from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
-from openrouter_async.audit._key_columns import state_of
-from openrouter_async.audit._ledger import Totals
-from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
-from openrouter_async.audit._policy import (
-    NOTICES,
-    RULES,
-    FunctionRule,
-    Notice,
-    Policy,
-    Registry,
-    evaluate,
-    read_registry,
-    rule,
-)
-from openrouter_async.audit._report import (
-    SCHEMA,
-    AuditFailure,
-    AuditReport,
-    Comparison,
-    KeyChange,
-    KeySpend,
-    compare,
-)
-from openrouter_async.audit._spend_rules import (
-    ByokNotCounted,
-    Exhausted,
-    NearLimit,
-    NoLimit,
-    Overspent,
-    Spike,
-)
-from openrouter_async.audit._state_rules import (
-    Disabled,
-    Expired,
-    ExpiringSoon,
-    Idle,
-    NeverUsed,
-    NoExpiry,
-    Old,
-)
-from openrouter_async.audit._walks import WorkspaceNames
+import typing
+
+if typing.TYPE_CHECKING:
+    from openrouter_async.audit._audit_run import AuditProgress, AuditRun, Progress
+    from openrouter_async.audit._findings import Finding, KeyRule, ListRule, Remark, Rule, Severity
+    from openrouter_async.audit._key_columns import state_of
+    from openrouter_async.audit._ledger import Totals
+    from openrouter_async.audit._list_rules import DuplicateName, MissingFromAccount, NotInRegistry
+    from openrouter_async.audit._policy import (
+        NOTICES,
+        RULES,
+        FunctionRule,
+        Notice,
+        Policy,
+        Registry,
+        evaluate,
+        read_registry,
+        rule,
+    )
+    from openrouter_async.audit._report import (
+        SCHEMA,
+        AuditFailure,
+        AuditReport,
+        Comparison,
+        KeyChange,
+        KeySpend,
+        compare,
+    )
+    from openrouter_async.audit._spend_rules import (
+        ByokNotCounted,
+        Exhausted,
+        NearLimit,
+        NoLimit,
+        Overspent,
+        Spike,
+    )
+    from openrouter_async.audit._state_rules import (
+        Disabled,
+        Expired,
+        ExpiringSoon,
+        Idle,
+        NeverUsed,
+        NoExpiry,
+        Old,
+    )
+    from openrouter_async.audit._walks import WorkspaceNames
+else:  # type checkers would accept any name
+    from openrouter_async._lazy import lazily as _lazily
+
+    __getattr__, __dir__ = _lazily(
+        __name__,
+        "_findings",
+        "_key_columns",
+        "_state_rules",
+        "_spend_rules",
+        "_list_rules",
+        "_policy",
+        "_ledger",
+        "_report",
+        "_walks",
+        "_audit_run",
+    )
 
 __all__ = [
     "NOTICES",

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+from openrouter_async.cli._about import version_line
 
 _NEEDED = ("rich", "typer")
 
 
 def main() -> int:
     """Run the command with the process's arguments and return its exit code."""
+    arguments = sys.argv[1:]
+    if arguments == ["--version"]:
+        with suppress(OSError):  # the way below reports it
+            print(version_line(), flush=True)  # noqa: T201  # typer would take six times as long
+            return 0
     try:
         from openrouter_async.cli._app import run
     except ModuleNotFoundError as error:
@@ -22,4 +30,4 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    return run(sys.argv[1:])
+    return run(arguments)

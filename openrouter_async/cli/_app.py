@@ -4,39 +4,65 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final
+from importlib import import_module
+from typing import Annotated, Any, Final
 
 import typer
 
-from openrouter_async._version import __version__
-from openrouter_async.cli._audit import audit, diff
-from openrouter_async.cli._bulk import bulk
-from openrouter_async.cli._changes import delete, update
+from openrouter_async.cli._about import version_line
 from openrouter_async.cli._console import complain, mute
-from openrouter_async.cli._create import create
 from openrouter_async.cli._exits import MEANINGS, CommandError, Exit
 from openrouter_async.cli._output import guard_descriptors
-from openrouter_async.cli._reads import get_key, list_keys, show_workspaces, whoami
-from openrouter_async.cli._rotate import recover, rotate
-from openrouter_async.cli._run import Command, command
-from openrouter_async.cli._sandbox import sandbox
+from openrouter_async.cli._values import QuickGroup
 from openrouter_async.report import plain
 
-COMMANDS: Final[Mapping[str, Command]] = {
-    "audit": audit,
-    "diff": diff,
-    "list": list_keys,
-    "get": get_key,
-    "whoami": whoami,
-    "workspaces": show_workspaces,
-    "create": create,
-    "update": update,
-    "delete": delete,
-    "rotate": rotate,
-    "recover": recover,
-    "bulk": bulk,
-    "sandbox": sandbox,
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "audit": (
+        "_audit.audit",
+        "Audit every key of every workspace: totals, and findings by severity.",
+    ),
+    "diff": ("_audit.diff", "Compare two saved audits: keys, limits, spend and findings."),
+    "list": ("_reads.list_keys", "List the keys of one workspace, newest first."),
+    "get": ("_reads.get_key", "Show one key."),
+    "whoami": ("_reads.whoami", "Show the key in use. Any key will do, not only a management key."),
+    "workspaces": (
+        "_reads.show_workspaces",
+        "List the workspaces, or show one. Other commands accept their ids, slugs or names.",
+    ),
+    "create": ("_create.create", "Create a key and show it, only this once, on standard output."),
+    "update": ("_changes.update", "Change a key and show the result."),
+    "delete": ("_changes.delete", "Delete keys permanently, after asking for confirmation."),
+    "rotate": (
+        "_rotate.rotate",
+        "Replace a key: create a copy, store it, check that it works, disable the old key.",
+    ),
+    "recover": ("_rotate.recover", "List interrupted creates and rotations, with advice on each."),
+    "bulk": ("_bulk.bulk", "Create, update, disable or delete many keys."),
+    "sandbox": (
+        "_sandbox.sandbox",
+        "Serve the API on this machine with made-up keys, until Ctrl-C.",
+    ),
 }
+"""Each command's function, which is imported when the command is chosen, and the first line of its
+docstring, which --help shows."""
+
+
+class _Commands(QuickGroup):
+    """The commands of the table, of which only the chosen one is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the name, the command and its arguments; a typer method."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and _loaded(name or ""), rest
+
+
+def _loaded(name: str) -> Any:
+    """Import a command and return it as typer's."""
+    from openrouter_async.cli._run import typer_command
+
+    module, _, function = COMMANDS[name][0].partition(".")
+    return typer_command(name, getattr(import_module(f"{__package__}.{module}"), function))
+
 
 _ENVIRONMENT: Final = """\
 [bold]Environment[/bold]
@@ -54,18 +80,19 @@ openrouter-keys audit --fail-on critical"""
 
 app = typer.Typer(
     name="openrouter-keys",
+    cls=_Commands,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,  # they would show local variables, and so secrets
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_ENVIRONMENT}\n\n{_EXIT_CODES}\n\n{_BEGINNING}",
 )
-for name, function in COMMANDS.items():
-    command(app, name)(function)
+for _name, (_, _line) in COMMANDS.items():
+    app.command(_name, help=_line)(lambda: None)
 
 
 def _show_version(requested: bool) -> None:  # noqa: FBT001  # typer passes it by position
     if requested:
-        typer.echo(f"openrouter-keys {__version__} (Python {sys.version.split()[0]})")
+        typer.echo(version_line())
         raise typer.Exit
 
 

@@ -8,13 +8,15 @@ import sys
 import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
 
-from openrouter_async.audit import AuditProgress
 from openrouter_async.cli._exits import CommandError
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.report import count, plain
 from openrouter_async.secret import scrub
+
+if TYPE_CHECKING:
+    from openrouter_async.audit import AuditProgress
 
 _SHOWN_AS: Final = {"error": "\x1b[1;31merror\x1b[0m", "warning": "\x1b[33mwarning\x1b[0m"}
 

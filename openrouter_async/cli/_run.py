@@ -1,10 +1,10 @@
-"""Register and run commands: expand groups of shared options, turn errors into exit codes."""
+"""Build and run commands: expand groups of shared options, turn errors into exit codes."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 import attrs
 import typer
@@ -13,26 +13,21 @@ from openrouter_async.cli._console import complain, set_up_logging, tell, tell_d
 from openrouter_async.cli._exits import CommandError, Exit, explain
 from openrouter_async.cli._output import OutputGoneError
 from openrouter_async.cli._session import Connection
+from openrouter_async.cli._values import QuickCommand
 from openrouter_async.errors import OpenRouterError
 from openrouter_async.report import plain
 
 Command: TypeAlias = "Callable[..., int | None]"
-AnyCommand = TypeVar("AnyCommand", bound=Command)
 
 
-def command(
-    app: typer.Typer, name: str | None = None, **settings: Any
-) -> Callable[[AnyCommand], AnyCommand]:
-    """Register a function as a command; it returns the exit code, None for 0.
+def typer_command(name: str, function: Command) -> Any:
+    """Make a command of a function, which returns the exit code, None for 0.
 
     A parameter whose type is an attrs class becomes one option per field.
     """
-
-    def register(function: AnyCommand) -> AnyCommand:
-        app.command(name, **settings)(_expanded(function))
-        return function
-
-    return register
+    app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    app.command(name, cls=QuickCommand)(_expanded(function))
+    return typer.main.get_command(app)
 
 
 def _expanded(function: Command) -> Callable[..., int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import attrs
 import typer
@@ -17,6 +16,9 @@ from openrouter_async.cli._credentials import find_key
 from openrouter_async.cli._exits import CommandError
 from openrouter_async.client import AsyncOpenRouter
 from openrouter_async.secret import Secret
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -129,6 +131,8 @@ class Connection:
                 "--sandbox cannot be used with --key-file, --key-stdin or --server-url"
             )
         key = None if self.sandbox else find_key(self.key_file, from_stdin=self.key_stdin)
+        import asyncio  # not for --help
+
         with ExitStack() as stack:
             runner = stack.enter_context(asyncio.Runner())
             url = self.server_url

@@ -117,3 +117,8 @@ _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001  # full-width on
 
 https://owasp.org/www-community/attacks/CSV_Injection
 """
+
+
+def utf8(text: str) -> bytes:
+    r"""Encode text for programs; a lone surrogate becomes `\udXXX`, its escape in JSON."""
+    return text.encode("utf-8", "backslashreplace")

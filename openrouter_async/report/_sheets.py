@@ -89,8 +89,3 @@ _INVISIBLE: Final = {
 def _escaped(text: str) -> str:
     # Most documents are ASCII, which spares them the translation.
     return text if text.isascii() and "\x7f" not in text else text.translate(_INVISIBLE)
-
-
-def utf8(text: str) -> bytes:
-    r"""Encode text for programs; a lone surrogate becomes `\udXXX`, its escape in JSON."""
-    return text.encode("utf-8", "backslashreplace")

@@ -1,25 +1,26 @@
 """Tables for people: they fit the width, the important columns first. Widths and styles by rich.
 
 rich's own tables take a millisecond a row, which is too long for 10,000 keys; so a table is laid
-out here, from rich's measures, and everything else is left to rich.
+out here, from rich's measures, and everything else is left to rich. Most of rich is only imported
+for that: a list of keys that goes into a pipe needs none of it.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TextIO, TypeAlias
 
 import attrs
 from rich.cells import cell_len, set_cell_size
-from rich.console import COLOR_SYSTEMS, Console, RenderableType
-from rich.style import Style
-from rich.table import Table
-from rich.text import Text
 
 from openrouter_async.models import Workspace
 from openrouter_async.report._columns import Column, KeyRow
 from openrouter_async.report._format import NOTHING, day, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 STYLES: Final[Mapping[str, str]] = {
     "critical": "bold red",
@@ -72,7 +73,24 @@ Part: TypeAlias = "Grid | RenderableType"
 def render(parts: Iterable[Part], *, width: int, colour: bool) -> str:
     """Lay the parts out, one below the other."""
     stream = io.StringIO()
-    console = Console(
+    console = _console(stream, width, colour=True) if colour else None
+    painter = _Painter(console.color_system if console else None)
+    for part in parts:
+        if isinstance(part, Grid):
+            stream.writelines(_lines(part, width, painter))
+        elif isinstance(part, str) and part.isprintable() and cell_len(part) <= width:
+            stream.write(f"{part}\n")
+        else:
+            console = console or _console(stream, width, colour=False)
+            console.print(part, markup=False)
+    lines = stream.getvalue().splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def _console(stream: TextIO, width: int, *, colour: bool) -> Console:
+    from rich.console import Console
+
+    return Console(
         file=stream,
         width=width,
         force_terminal=colour,
@@ -82,14 +100,6 @@ def render(parts: Iterable[Part], *, width: int, colour: bool) -> str:
         emoji=False,
         highlight=False,
     )
-    painter = _Painter(console.color_system)
-    for part in parts:
-        if isinstance(part, Grid):
-            stream.writelines(_lines(part, width, painter))
-        else:
-            console.print(part, markup=False)
-    lines = stream.getvalue().splitlines()
-    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def key_grid(rows: Sequence[KeyRow], columns: Sequence[Column]) -> Grid:
@@ -126,6 +136,9 @@ def workspace_grid(workspaces: Sequence[Workspace]) -> Grid:
 
 def details(facts: Mapping[str, str]) -> Table:
     """Show facts as one line each; long ones are wrapped, never cut."""
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table.grid(padding=(0, _GAP, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -210,9 +223,15 @@ class _Painter:
     """Adds the terminal's codes for a style, or nothing where there are no colours."""
 
     def __init__(self, system: str | None) -> None:
-        self._system = COLOR_SYSTEMS[system] if system else None
+        self._system = system
+        if system is not None:
+            from rich.console import COLOR_SYSTEMS
+            from rich.style import Style
+
+            self._parse = Style.parse
+            self._colours = COLOR_SYSTEMS[system]
 
     def paint(self, text: str, style: str) -> str:
         if self._system is None or not style:
             return text
-        return Style.parse(style).render(text, color_system=self._system)
+        return self._parse(style).render(text, color_system=self._colours)
