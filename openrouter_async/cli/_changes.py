@@ -12,7 +12,6 @@ import attrs
 import typer
 
 from openrouter_async import _checks
-from openrouter_async._converter import to_dict
 from openrouter_async.cli._console import complain, is_terminal, tell, tell_details
 from openrouter_async.cli._exits import CommandError, Exit, explain
 from openrouter_async.cli._options import byok, either, or_omitted, workspace_id
@@ -109,7 +108,7 @@ def update(
         response = session.run(_update(session.client, hash, changes.workspace, params))
         tell(f"updated {plain(response.data.name)!r}")
         facts = key_facts(response.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(response))
+        show_record(destination, form, facts, response)
 
 
 async def _update(

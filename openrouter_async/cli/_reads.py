@@ -157,7 +157,7 @@ def get_key(hash: Hash, connection: Connection, *, form: RecordOption = RecordFo
     with standard_output() as destination, connection.open() as session:
         response = session.run(session.client.api_keys.get(hash))
         facts = key_facts(response.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(response))
+        show_record(destination, form, facts, response)
 
 
 def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -> None:
@@ -171,7 +171,7 @@ def whoami(connection: Connection, *, form: RecordOption = RecordFormat.TABLE) -
     with standard_output() as destination, connection.open() as session:
         response = session.run(session.client.api_keys.get_current_key_metadata())
         facts = current_facts(response.data, datetime.now(UTC))
-        show_record(destination, form, facts, to_dict(response))
+        show_record(destination, form, facts, response)
 
 
 def show_workspaces(
@@ -196,7 +196,7 @@ def show_workspaces(
             found = session.run(workspace_id(session.client, which))
             response = session.run(session.client.workspaces.get(found))
             facts = workspace_facts(response.data, datetime.now(UTC))
-            show_record(destination, form, facts, to_dict(response))
+            show_record(destination, form, facts, response)
             return
         workspaces = session.run(all_workspaces(session.client))
         if form is RecordFormat.JSON:
@@ -209,11 +209,11 @@ def show_workspaces(
 
 
 def show_record(
-    destination: Destination, form: RecordFormat, facts: dict[str, str], document: dict[str, Any]
+    destination: Destination, form: RecordFormat, facts: dict[str, str], response: object
 ) -> None:
-    """Write one record: the document as JSON, or the facts as a table."""
+    """Write one record: the response as JSON, or the facts as a table."""
     if form is RecordFormat.JSON:
-        destination.write(json_text(document))
+        destination.write(json_text(to_dict(response)))
         return
     from openrouter_async.report._tables import details, render
 
