@@ -62,18 +62,18 @@ def open_old(path: Path) -> int:
 
 
 def write_over(descriptor: int, data: bytes, *, at: int = 0) -> None:
-    """Write all of `data` at an offset, and wait until it is on the disk."""
+    """Write all of `data` at an offset; it survives the process, but not a power cut."""
     os.lseek(descriptor, at, os.SEEK_SET)
     while data:
         data = data[os.write(descriptor, data) :]
-    os.fsync(descriptor)
 
 
 def create(path: Path, data: bytes) -> None:
-    """Create a file with some content; remove it again if that fails."""
+    """Create a file with some content, synced to disk; remove it again if that fails."""
     descriptor = open_new(path)
     try:
         write_over(descriptor, data)
+        os.fsync(descriptor)
     except BaseException:
         os.close(descriptor)
         path.unlink(missing_ok=True)

@@ -117,6 +117,7 @@ class Journal:
         journal = cls(path, descriptor, JournalContent(entries=[], damaged=False, end=0))
         try:
             _files.lock(descriptor)
+            # Synced with the intent: whatever a power cut leaves before that, no request was sent.
             _files.write_over(descriptor, _ROOM)
             journal.note("intent", **intent)
             # An unusual umask may prevent reopening; find out now, before a key exists.
@@ -150,12 +151,14 @@ class Journal:
         """Return the content as a reader of the file would see it."""
         return attrs.evolve(self._content, entries=list(self.entries), end=self._end)
 
-    def note(self, step: str, **facts: Any) -> None:
-        """Append a step and sync it to disk; raises `OSError`."""
+    def note(self, step: str, *, synced: bool = True, **facts: Any) -> None:
+        """Append a step and, by default, sync it to disk; raises `OSError`."""
         entry = {"step": step, "at": datetime.now(UTC).isoformat(), **facts}
         # `_end` is before the last line's newline, or after a torn line, which has none.
         line = b"\n" * bool(self._end) + line_of(entry)
         _files.write_over(self._descriptor, line, at=self._end)
+        if synced:
+            os.fsync(self._descriptor)
         self._end += len(line) - 1
         self.entries.append(entry)
 
@@ -171,6 +174,7 @@ class Journal:
             _files.lock(descriptor)  # before the rename, so that the journal is never unlocked
             data = b"".join(map(line_of, kept))
             _files.write_over(descriptor, data)
+            os.fsync(descriptor)
             place.replace(self.path)
             _files.sync_folder(self.path.parent)
         except BaseException:

@@ -1,4 +1,4 @@
-"""A create that cannot lose the plaintext: six steps, each synced to disk before the next.
+"""A create that cannot lose the plaintext: six steps, on the disk before the next depends on them.
 
 1. Open the journal, prepare the sink and write the intent: a full or read-only disk, an existing
    file, a symbolic link or a world-writable folder fails before a key exists.
@@ -116,7 +116,9 @@ class KeyInProgress:
         """Take steps 2 to 6."""
         try:
             key = await self.create(client, params, options)
-            await self.deliver(key)
+            # Unsynced, because the journal is removed next. If a power cut undoes both, the key is
+            # delivered again, which is harmless.
+            await self.deliver(key, synced=False)
             await run_to_end(self.end)
         finally:
             self.journal.close()
@@ -170,7 +172,7 @@ class KeyInProgress:
             self.journal.note("doubt", hash=error.hash, **stamps)
         error.add_note(f"it is recorded in the journal {self.journal.path}")
 
-    async def deliver(self, key: ProvisionedKey) -> None:
+    async def deliver(self, key: ProvisionedKey, *, synced: bool = True) -> None:
         """Take steps 4 and 5; raises `SinkError`, which names the journal with the plaintext."""
         failure = await self._try_to_deliver(key)
         if failure is not None:
@@ -180,7 +182,7 @@ class KeyInProgress:
                 hash=key.hash,
                 journal=str(self.journal.path) if self._has_secret else None,
             )
-        await run_to_end(self._note_delivery)
+        await run_to_end(partial(self._note_delivery, synced=synced))
 
     async def _try_to_deliver(self, key: ProvisionedKey) -> str | None:
         """Deliver the key and return what went wrong, or None.
@@ -200,9 +202,9 @@ class KeyInProgress:
             return f"{type(error).__name__}: {text[:_LONGEST]}"
         return None
 
-    def _note_delivery(self) -> None:
+    def _note_delivery(self, *, synced: bool) -> None:
         with suppress(OSError):  # at worst the key is delivered again, which is harmless
-            self.journal.note("delivered", sink=self.sink.describe())
+            self.journal.note("delivered", synced=synced, sink=self.sink.describe())
 
     @property
     def _has_secret(self) -> bool:

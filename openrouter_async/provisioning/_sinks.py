@@ -102,7 +102,7 @@ class FileSink(Sink):
         if self._replace:
             _files.read(path, 0)  # raises for a link or a device
         else:
-            _files.create(path, b"")
+            os.close(_files.open_new(path))  # `reserve` syncs its name
         try:
             reserve(path, work, len(_files.RESERVED))
         except BaseException:

@@ -69,8 +69,9 @@ class Disk:
     def lost_by_a_power_cut(self) -> list[str]:
         """Return a description of each step taken before an earlier change was on the disk.
 
-        All changes must be on the disk before a request, a rename, the end, and the next write to
-        a journal. Names in a folder do not count for steps in the same folder.
+        All changes must be on the disk before a request, a rename, the end, and the next change to
+        a journal. Names in a folder do not count for steps in the same folder, nor does the content
+        of a file for its own next write or its removal.
         """
         unsynced: set[str] = set()
         lost: list[str] = []
@@ -81,9 +82,11 @@ class Disk:
                 continue
             if what in ("POST", "rename", "the end") or "journal/" in where:
                 mine = {folder} if where else set()
-                if what == "write":
+                if what in ("write", "remove"):
                     mine.add(where)
                 lost += [f"{what} {where} {data!r}: {each}" for each in unsynced - mine]
+            if what == "remove":
+                unsynced.discard(where)
             if where:
                 unsynced.add(where if what == "write" else folder)
         return lost

@@ -60,6 +60,22 @@ async def test_provision(keys: Any, disk: Disk, tmp_path: Path, make: Any) -> No
     assert disk.lost_by_a_power_cut() == []
 
 
+@pytest.mark.parametrize("make", [FileSink, lambda path: DotenvSink(path, "KEY")])
+async def test_provision_syncs_only_what_counts(
+    keys: Any, disk: Disk, tmp_path: Path, make: Any
+) -> None:
+    """Five times before the request: intent, its name, reserved space, its name, "asked"."""
+    (tmp_path / "journal").mkdir(mode=0o700)
+    disk.events.clear()
+    await keys.provision("acme", sink=make(tmp_path / "sink"), journal_dir=tmp_path / "journal")
+    kinds = [what for what, _, _ in disk.events]
+    sent, renamed = kinds.index("POST"), kinds.index("rename")
+    assert kinds[:sent].count("sync") == 5
+    assert kinds[sent:renamed].count("sync") == 2  # the plaintext, in the journal and in the file
+    assert [where for what, where, _ in disk.events[renamed:] if what == "sync"] == [".", "journal"]
+    assert disk.lost_by_a_power_cut() == []
+
+
 async def test_rotation(keys: Any, disk: Disk, tmp_path: Path) -> None:
     """The journal that is rewritten without the plaintext, and its end."""
     old = (await keys.create("acme")).data
