@@ -77,6 +77,27 @@ def test_a_torn_intent_is_no_request() -> None:
     assert interpret("path", parse(line_of(INTENT)[:30] + b"\n" * 90)).state is State.UNSENT
 
 
+PAGE = 4096
+BEGUN = line_of(INTENT).ljust(2 * PAGE, b"\n")
+
+
+@pytest.mark.parametrize(
+    ("left", "state"),
+    [
+        (b"", State.UNSENT),
+        (b"\n" * 2 * PAGE, State.UNSENT),
+        (BEGUN[:PAGE], State.UNSENT),
+        (bytes(PAGE) + BEGUN[PAGE:], State.UNSENT),
+        # File systems that show pages before they are written: a false alarm, but never a loss.
+        (BEGUN[:PAGE] + bytes(PAGE), State.MAYBE),
+        (bytes(2 * PAGE), State.DAMAGED),
+    ],
+)
+def test_a_power_cut_during_the_first_sync(left: bytes, state: State) -> None:
+    """Reserved space and intent go to the disk together, in any order; nothing was sent then."""
+    assert interpret("path", parse(left)).state is state
+
+
 @given(st.integers(0, len(WHOLE)))
 def test_cut(at: int) -> None:
     """A journal that is cut anywhere gives only steps that were written."""
