@@ -1,7 +1,8 @@
-"""`python -m benchmarks.instructions`: the cost of a call in instructions, free of noise.
+"""`python -m benchmarks.instructions`: the cost of calls and imports in instructions.
 
 Valgrind counts the client process's instructions, without the kernel's. That shows a change of one
-in a thousand, which no clock can; it misses caches, page faults and system calls.
+in a hundred or less, which no clock can; it misses caches, page faults and system calls. The table
+shows the difference to the figures in `figures.json`, which `--save` replaces.
 """
 
 import argparse
@@ -12,35 +13,90 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+import msgspec
+from attrs import frozen
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks.server import running
+from benchmarks import report
+from benchmarks.server import Kind, Servers
 
-SIDES: Final = {"floor": "the floor", "wire": "ours, the wire alone", "ours": "ours"}
-WHAT: Final = {"async_get": "get", "async_list": "list of 100 records"}
+COMMITTED: Final = Path(__file__).with_name("figures.json")
 WORKERS: Final = 8
 FEW: Final = 80
 MANY: Final = 480
 
 
-def count(side: str, what: str, url: str) -> float:
+@frozen
+class Operation:
+    """A call to count, for each of several sides; the first is what others are compared with."""
+
+    name: str
+    what: str
+    server: Kind
+    sides: tuple[str, ...]
+
+
+OPERATIONS: Final = (
+    Operation("get", "async_get", "plain", ("floor", "tuned", "wire", "ours")),
+    Operation("page", "async_list", "plain", ("floor", "tuned", "structs", "wire", "ours")),
+    Operation("get over TLS", "async_get", "tls", ("floor", "tuned", "ours")),
+    Operation("page over TLS", "async_list", "tls", ("floor", "tuned", "ours")),
+    Operation("get over gzip", "async_get", "gzip", ("floor", "tuned", "ours")),
+    Operation("page over gzip", "async_list", "gzip", ("floor", "tuned", "ours")),
+)
+IMPORTS: Final = (
+    ("official", "IMPORT", "official SDK"),
+    ("floor", "IMPORT", "aiohttp, attrs, msgspec"),
+    ("ours", "IMPORT", "AsyncOpenRouter"),
+    ("ours", "IMPORT_BLOCKING", "OpenRouter"),
+    ("ours", "IMPORT_COMMAND", "the command"),
+)
+"""Sides, their scripts, and what those import; the others are compared with the first."""
+
+Counts = dict[str, dict[str, int]]
+"""Instructions by the name of an operation, and then by side."""
+
+
+@frozen
+class Figures:
+    """What `figures.json` holds."""
+
+    when: str
+    versions: dict[str, str]
+    instructions: Counts
+
+
+def count_call(side: str, what: str, url: str) -> int:
     """Return the instructions of one call: the difference between many calls and few, per call."""
-    few, many = (_run_counted(side, what, str(calls), url) for calls in (FEW, MANY))
-    return (many - few) / (MANY - FEW)
+    few, many = (
+        _counted("-m", "benchmarks.instructions", "--calls", side, what, str(calls), url)
+        for calls in (FEW, MANY)
+    )
+    return round((many - few) / (MANY - FEW))
 
 
-def _run_counted(side: str, what: str, calls: str, url: str) -> int:
+def count_import(side: str, script: str) -> int:
+    """Return the instructions of an import, without those of an interpreter that does nothing."""
+    code = getattr(import_module(f"benchmarks.{side}"), script)
+    # The first import after a change compiles the modules.
+    subprocess.run((sys.executable, "-c", code), check=True)
+    return _counted("-c", code) - _counted("-c", "pass")
+
+
+def _counted(*arguments: str) -> int:
+    """Run Python with these arguments under Valgrind and return its count."""
     with tempfile.NamedTemporaryFile() as file:
         done = subprocess.run(
             [
                 "valgrind", "--tool=cachegrind", "--cache-sim=no", "--quiet",
-                f"--cachegrind-out-file={file.name}",
-                sys.executable, "-m", "benchmarks.instructions", "--calls", side, what, calls, url,
+                f"--cachegrind-out-file={file.name}", sys.executable, *arguments,
             ],
             check=False,
             capture_output=True,
@@ -48,7 +104,7 @@ def _run_counted(side: str, what: str, calls: str, url: str) -> int:
             env={**os.environ, "PYTHONHASHSEED": "0"},
         )  # fmt: skip
         if done.returncode:
-            raise SystemExit(done.stderr)
+            raise RuntimeError(done.stderr)
         summary = Path(file.name).read_text("utf-8").splitlines()[-1]
     return int(summary.removeprefix("summary:"))
 
@@ -67,33 +123,84 @@ async def make_calls(side: str, what: str, calls: int, url: str) -> None:
         await asyncio.gather(*(work() for _ in range(WORKERS)))
 
 
-def show() -> int:
-    """Count everything and print a table."""
-    console = Console()
-    if shutil.which("valgrind") is None:
-        console.print("valgrind is not installed; on Debian, install the package valgrind")
-        return 2
-    table = Table("what", "by", Column("instructions", justify="right"), "of the floor")
-    with running() as url, console.status("") as status:
-        for what, title in WHAT.items():
-            status.update(title)
-            counts = {side: count(side, what, url) for side in SIDES}
-            for side, cost in counts.items():
-                table.add_row(title, SIDES[side], f"{cost:,.0f}", f"{cost / counts['floor']:.3f}")
-    console.print(table)
-    return 0
+def count_all(only: list[str]) -> Counts:
+    """Count everything whose name contains one of the words, on all cores."""
+
+    def wanted(name: str) -> bool:
+        return not only or any(word in name for word in only)
+
+    counts: dict[str, dict[str, Future[int]]] = {}
+    with Servers() as servers, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for operation in OPERATIONS:
+            if wanted(operation.name):
+                url = servers.url(operation.server)
+                counts[operation.name] = {
+                    side: pool.submit(count_call, side, operation.what, url)
+                    for side in operation.sides
+                }
+        if wanted("import"):
+            counts["import"] = {
+                title: pool.submit(count_import, side, script) for side, script, title in IMPORTS
+            }
+        return {
+            name: {side: future.result() for side, future in sides.items()}
+            for name, sides in counts.items()
+        }
+
+
+def rows(counts: Counts, before: Counts) -> Iterable[tuple[str, ...]]:
+    """Return the cells of the table: each count, its ratio to the first side, and its change."""
+    for name, sides in counts.items():
+        first = next(iter(sides.values()))
+        for side, cost in sides.items():
+            earlier = before.get(name, {}).get(side)
+            change = f"{cost / earlier - 1:+.1%}" if earlier else "new"
+            yield name, side, f"{cost:,}", f"{cost / first:.3f}", change
 
 
 def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
     parser.add_argument("--calls", nargs=4, help=argparse.SUPPRESS)  # run under valgrind
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="names that contain this"
+    )
+    parser.add_argument("--save", action="store_true", help=f"replace {COMMITTED.name}")
     params = parser.parse_args()
     if params.calls:
         side, what, calls, url = params.calls
         asyncio.run(make_calls(side, what, int(calls), url))
         return 0
-    return show()
+    if params.save and params.only:
+        parser.error("--save replaces all figures, so all must be counted")
+    return show(params.only, save=params.save)
+
+
+def show(only: list[str], *, save: bool) -> int:
+    """Count, and print a table with the difference to the committed figures."""
+    console = Console(soft_wrap=True)
+    if shutil.which("valgrind") is None:
+        console.print("valgrind is not installed; on Debian, install the package valgrind")
+        return 2
+    committed = msgspec.json.decode(COMMITTED.read_bytes(), type=Figures)
+    with console.status("counting, which takes minutes"):
+        counts = count_all(only)
+    table = Table(
+        "what",
+        "by",
+        *(Column(heading, justify="right") for heading in ("instructions", "of the first")),
+        Column("change", justify="right"),
+    )
+    for cells in rows(counts, committed.instructions):
+        table.add_row(*cells)
+    console.print(table)
+    versions = report.versions()
+    console.print(f"Changes are since {committed.when}.")
+    report.show_new_versions(console, committed.versions, versions)
+    if save:
+        figures = Figures(report.now(), versions, counts)
+        COMMITTED.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+    return 0
 
 
 if __name__ == "__main__":
