@@ -31,6 +31,14 @@ class Created:
 
 
 IMPORT: Final = "import aiohttp, attrs, msgspec"
+FIRST_CALL: Final = """
+import asyncio, sys, aiohttp, msgspec
+async def main():
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {sys.argv[1]}"}) as session:
+        async with session.get(f"{sys.argv[2]}/keys/{sys.argv[3]}") as response:
+            msgspec.json.decode(await response.read())
+asyncio.run(main())
+"""
 decode_page: Final[Callable[[bytes], object]] = msgspec.json.Decoder(ListResponse).decode
 
 

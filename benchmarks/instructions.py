@@ -1,4 +1,4 @@
-"""`python -m benchmarks.instructions`: the cost of calls and imports in instructions.
+"""`python -m benchmarks.instructions`: the cost of calls, imports and first calls in instructions.
 
 Valgrind counts the client process's instructions, without the kernel's. That shows a change of one
 in a hundred or less, which no clock can; it misses caches, page faults and system calls. The table
@@ -13,8 +13,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -24,18 +24,19 @@ from attrs import frozen
 from rich.console import Console
 from rich.table import Column, Table
 
-from benchmarks import report
+from benchmarks import report, samples
+from benchmarks.measure import AsyncCall
 from benchmarks.server import Kind, Servers
 
 COMMITTED: Final = Path(__file__).with_name("figures.json")
 WORKERS: Final = 8
-FEW: Final = 80
-MANY: Final = 480
+WARM_UP: Final = 80
+CALLS: Final = 400
 
 
 @frozen
 class Operation:
-    """A call to count, for each of several sides; the first is what others are compared with."""
+    """A call to count, for each of several sides; the others are compared with the first."""
 
     name: str
     what: str
@@ -51,14 +52,23 @@ OPERATIONS: Final = (
     Operation("get over gzip", "async_get", "gzip", ("floor", "tuned", "ours")),
     Operation("page over gzip", "async_list", "gzip", ("floor", "tuned", "ours")),
 )
-IMPORTS: Final = (
-    ("official", "IMPORT", "official SDK"),
-    ("floor", "IMPORT", "aiohttp, attrs, msgspec"),
-    ("ours", "IMPORT", "AsyncOpenRouter"),
-    ("ours", "IMPORT_BLOCKING", "OpenRouter"),
-    ("ours", "IMPORT_COMMAND", "the command"),
-)
-"""Sides, their scripts, and what those import; the others are compared with the first."""
+SCRIPTS: Final = {
+    "import": (
+        ("official SDK", "official", "IMPORT"),
+        ("aiohttp, attrs, msgspec", "floor", "IMPORT"),
+        ("AsyncOpenRouter", "ours", "IMPORT"),
+        ("OpenRouter", "ours", "IMPORT_BLOCKING"),
+        ("the command", "ours", "IMPORT_COMMAND"),
+    ),
+    "import and first call": (
+        ("official SDK, blocking", "official", "FIRST_CALL"),
+        ("aiohttp, msgspec", "floor", "FIRST_CALL"),
+        ("AsyncOpenRouter", "ours", "FIRST_CALL_ASYNC"),
+        ("OpenRouter", "ours", "FIRST_CALL"),
+        ("openrouter-keys get", "ours", "FIRST_COMMAND"),
+    ),
+}
+"""What fresh interpreters run: a title, the side and the name of its script."""
 
 Counts = dict[str, dict[str, int]]
 """Instructions by the name of an operation, and then by side."""
@@ -73,30 +83,29 @@ class Figures:
     instructions: Counts
 
 
-def count_call(side: str, what: str, url: str) -> int:
-    """Return the instructions of one call: the difference between many calls and few, per call."""
-    few, many = (
-        _counted("-m", "benchmarks.instructions", "--calls", side, what, str(calls), url)
-        for calls in (FEW, MANY)
-    )
-    return round((many - few) / (MANY - FEW))
+def count_calls(side: str, operations: Sequence[Operation], servers: Servers) -> list[int]:
+    """Return the instructions of one call of each operation."""
+    pairs = [text for each in operations for text in (each.what, servers.url(each.server))]
+    dumps = _counted("-m", "benchmarks.instructions", "--calls", side, *pairs)
+    # Before each operation is its warm-up; the last dump is the interpreter's end.
+    return [round(total / CALLS) for total in dumps[1::2]]
 
 
-def count_import(side: str, script: str) -> int:
-    """Return the instructions of an import, without those of an interpreter that does nothing."""
-    code = getattr(import_module(f"benchmarks.{side}"), script)
-    # The first import after a change compiles the modules.
-    subprocess.run((sys.executable, "-c", code), check=True)
-    return _counted("-c", code) - _counted("-c", "pass")
+def count_script(code: str, url: str) -> int:
+    """Return the instructions of a script, without those of an interpreter that does nothing."""
+    arguments = (code, samples.API_KEY, url, samples.HASHES[0])
+    # The first run after a change of the modules compiles them.
+    subprocess.run((sys.executable, "-c", *arguments), check=True, stdout=subprocess.DEVNULL)
+    return sum(_counted("-c", *arguments)) - sum(_counted("-c", "pass"))
 
 
-def _counted(*arguments: str) -> int:
-    """Run Python with these arguments under Valgrind and return its count."""
-    with tempfile.NamedTemporaryFile() as file:
+def _counted(*arguments: str) -> list[int]:
+    """Run Python with these arguments under Valgrind; return the counts between its marks."""
+    with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             [
-                "valgrind", "--tool=cachegrind", "--cache-sim=no", "--quiet",
-                f"--cachegrind-out-file={file.name}", sys.executable, *arguments,
+                "valgrind", "--tool=callgrind", "--quiet", f"--dump-before={mark.__name__}",
+                f"--callgrind-out-file={folder}/out", sys.executable, *arguments,
             ],
             check=False,
             capture_output=True,
@@ -105,22 +114,39 @@ def _counted(*arguments: str) -> int:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)
-        summary = Path(file.name).read_text("utf-8").splitlines()[-1]
-    return int(summary.removeprefix("summary:"))
+        last = Path(folder, "out")
+        numbered = sorted(last.parent.glob("out.*"), key=lambda file: int(file.suffix[1:]))
+        return [
+            int(line.removeprefix("totals:"))
+            for file in (*numbered, last)
+            for line in file.read_text("utf-8").splitlines()
+            if line.startswith("totals:")
+        ]
 
 
-async def make_calls(side: str, what: str, calls: int, url: str) -> None:
-    """Make a number of calls from a few tasks."""
-    connect = getattr(import_module(f"benchmarks.{side}"), what)
-    async with connect(url) as call:
+mark: Final = os.sched_get_priority_max
+"""A C function that nothing else calls: Valgrind writes the count so far, and starts afresh."""
 
-        async def work() -> None:
-            for _ in range(calls // WORKERS):
-                await call()
 
-        gc.collect()
-        gc.freeze()
-        await asyncio.gather(*(work() for _ in range(WORKERS)))
+async def make_calls(side: str, pairs: Sequence[str]) -> None:
+    """Make calls of each operation and URL from a few tasks, with marks around them."""
+    module = import_module(f"benchmarks.{side}")
+    for what, url in zip(pairs[::2], pairs[1::2], strict=True):
+        async with getattr(module, what)(url) as call:
+            await _call(call, WARM_UP)
+            gc.collect()
+            gc.freeze()
+            mark(os.SCHED_OTHER)
+            await _call(call, CALLS)
+            mark(os.SCHED_OTHER)
+
+
+async def _call(call: AsyncCall, times: int) -> None:
+    async def work() -> None:
+        for _ in range(times // WORKERS):
+            await call()
+
+    await asyncio.gather(*(work() for _ in range(WORKERS)))
 
 
 def count_all(only: list[str]) -> Counts:
@@ -129,23 +155,37 @@ def count_all(only: list[str]) -> Counts:
     def wanted(name: str) -> bool:
         return not only or any(word in name for word in only)
 
-    counts: dict[str, dict[str, Future[int]]] = {}
+    operations = [each for each in OPERATIONS if wanted(each.name)]
+    sides = dict.fromkeys(side for each in operations for side in each.sides)
     with Servers() as servers, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for operation in OPERATIONS:
-            if wanted(operation.name):
-                url = servers.url(operation.server)
-                counts[operation.name] = {
-                    side: pool.submit(count_call, side, operation.what, url)
-                    for side in operation.sides
-                }
-        if wanted("import"):
-            counts["import"] = {
-                title: pool.submit(count_import, side, script) for side, script, title in IMPORTS
-            }
-        return {
-            name: {side: future.result() for side, future in sides.items()}
-            for name, sides in counts.items()
+        for kind in ("plain", "tls", "gzip"):  # before there are threads
+            servers.url(kind)
+        calls = {
+            side: pool.submit(
+                count_calls, side, [each for each in operations if side in each.sides], servers
+            )
+            for side in sides
         }
+        scripts = {
+            name: {
+                title: pool.submit(
+                    count_script,
+                    getattr(import_module(f"benchmarks.{side}"), script),
+                    servers.url("plain"),
+                )
+                for title, side, script in group
+            }
+            for name, group in SCRIPTS.items()
+            if wanted(name)
+        }
+        counts: Counts = {each.name: {} for each in operations}
+        for side, future in calls.items():
+            mine = [each for each in operations if side in each.sides]
+            for each, cost in zip(mine, future.result(), strict=True):
+                counts[each.name][side] = cost
+        for name, group in scripts.items():
+            counts[name] = {title: future.result() for title, future in group.items()}
+        return counts
 
 
 def rows(counts: Counts, before: Counts) -> Iterable[tuple[str, ...]]:
@@ -161,15 +201,15 @@ def rows(counts: Counts, before: Counts) -> Iterable[tuple[str, ...]]:
 def main() -> int:
     """Parse the options and run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.instructions", description=__doc__)
-    parser.add_argument("--calls", nargs=4, help=argparse.SUPPRESS)  # run under valgrind
+    parser.add_argument("--calls", nargs="+", help=argparse.SUPPRESS)  # run under valgrind
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="names that contain this"
     )
     parser.add_argument("--save", action="store_true", help=f"replace {COMMITTED.name}")
     params = parser.parse_args()
     if params.calls:
-        side, what, calls, url = params.calls
-        asyncio.run(make_calls(side, what, int(calls), url))
+        side, *pairs = params.calls
+        asyncio.run(make_calls(side, pairs))
         return 0
     if params.save and params.only:
         parser.error("--save replaces all figures, so all must be counted")

@@ -20,6 +20,14 @@ from openrouter_async import OpenRouter
 with OpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
     client.api_keys.get(hash=sys.argv[3])
 """
+FIRST_CALL_ASYNC: Final = """
+import asyncio, sys
+from openrouter_async import AsyncOpenRouter
+async def main():
+    async with AsyncOpenRouter(api_key=sys.argv[1], server_url=sys.argv[2]) as client:
+        await client.api_keys.get(hash=sys.argv[3])
+asyncio.run(main())
+"""
 FIRST_COMMAND: Final = """
 import os, sys
 from openrouter_async.cli import main

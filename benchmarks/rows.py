@@ -311,6 +311,18 @@ FOR_REFERENCE: Final = (
         net_share(script("ours", "IMPORT_COMMAND"), script("official", "IMPORT"), nothing()),
     ),
     Row(
+        "start:first-call-async",
+        "import, async client, first call",
+        "aiohttp, msgspec into dicts",
+        share(script("ours", "FIRST_CALL_ASYNC"), script("floor", "FIRST_CALL")),
+    ),
+    Row(
+        "start:first-call-floor",
+        "import, blocking client, first call",
+        "aiohttp, msgspec into dicts",
+        share(script("ours", "FIRST_CALL"), script("floor", "FIRST_CALL")),
+    ),
+    Row(
         "start:first-command",
         "openrouter-keys get, with the interpreter's start",
         "official SDK: import, blocking client, first call",
