@@ -115,6 +115,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def instructions(session: nox.Session) -> None:
+    """Count instructions with Valgrind, and compare them with the last that were committed."""
+    install(session, group="bench")
+    session.run("python", "-m", "benchmarks.instructions", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Run 200 callers with 2 % mixed faults for 5 minutes, and print a table of measurements."""
     install(session, group="test")

@@ -12,11 +12,10 @@ from rich.console import Console
 from rich.status import Status
 
 from benchmarks import report
-from benchmarks.cases import Servers
 from benchmarks.figures import Row, groups
 from benchmarks.measure import interleave
 from benchmarks.rows import FOR_REFERENCE, UVLOOP, WITH_GOAL
-from benchmarks.server import running
+from benchmarks.server import Servers
 
 ROUNDS: Final = 15
 SECONDS: Final = 0.25
@@ -54,12 +53,7 @@ def chosen(only: list[str], *, uvloop: bool) -> list[Row]:
 def measure(rows: list[Row], rounds: int, seconds: float, console: Console) -> list[report.Result]:
     """Measure the groups one by one; every group is one set of interleaved rounds."""
     results: dict[str, report.Result] = {}
-    with (
-        running() as plain,
-        running("--fail-every", "100") as failing,
-        console.status("") as status,
-    ):
-        servers = Servers(plain, failing)
+    with Servers() as servers, console.status("") as status:
         for group, cases in groups(rows).items():
             measured = interleave(
                 {case: partial(case.open, servers) for case in cases},

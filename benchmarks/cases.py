@@ -1,6 +1,7 @@
 """What can be measured: an operation of a side, by a number of concurrent workers.
 
-The sides `ours`, `official` and `floor` are modules of this package that define the same names.
+The sides `ours`, `official`, `floor`, `tuned` and `structs` are modules of this package that define
+the same names, each only those that a row needs.
 A side is imported only when its case is opened, so that a competitor that is not installed fails
 only its own cases.
 """
@@ -24,17 +25,9 @@ from benchmarks.measure import (
     tasks,
     threads,
 )
+from benchmarks.server import Kind, Servers
 
 MEMORY_PAGES: Final = 10
-
-
-@frozen
-class Servers:
-    """Base URLs of the canned servers."""
-
-    plain: str
-    failing: str
-    """Responds to every hundredth request with 503."""
 
 
 @frozen
@@ -46,23 +39,22 @@ class Case:
 
 
 def from_tasks(
-    side: str, what: str, workers: int = 1, *, failing: bool = False, loop: str = "asyncio"
+    side: str, what: str, workers: int = 1, *, server: Kind = "plain", loop: str = "asyncio"
 ) -> Case:
     """Call from tasks on one event loop."""
 
     def opened(servers: Servers) -> AbstractContextManager[Batch]:
-        url = servers.failing if failing else servers.plain
+        url = servers.url(server)
         return tasks(partial(_of(side, what), url), workers, _loop_factory(loop))
 
-    faults = ", 1 % of them retried" if failing else ""
-    return Case(f"{side} {what} from {workers} tasks{faults} on {loop}", opened)
+    return Case(f"{side} {what} from {workers} tasks, {server} server, {loop}", opened)
 
 
 def from_threads(side: str, what: str, workers: int = 1) -> Case:
     """Call from threads that share one blocking client."""
 
     def opened(servers: Servers) -> AbstractContextManager[Batch]:
-        return threads(partial(_of(side, what), servers.plain), workers)
+        return threads(partial(_of(side, what), servers.url("plain")), workers)
 
     return Case(f"{side} {what} from {workers} threads", opened)
 
@@ -95,7 +87,9 @@ def script(side: str, what: str) -> Case:
     """Run one of the side's scripts in a fresh interpreter."""
 
     def opened(servers: Servers) -> AbstractContextManager[Batch]:
-        return interpreter(_of(side, what), samples.API_KEY, servers.plain, samples.HASHES[0])
+        return interpreter(
+            _of(side, what), samples.API_KEY, servers.url("plain"), samples.HASHES[0]
+        )
 
     return Case(f"{side} {what.lower()}", opened)
 

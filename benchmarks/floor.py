@@ -13,6 +13,7 @@ import msgspec
 from attrs import frozen
 
 from benchmarks import samples
+from benchmarks.certificates import client_side
 from benchmarks.measure import AsyncCall
 from openrouter_async.models import APIKey, GetKeyResponse, ListResponse
 
@@ -29,6 +30,15 @@ class Created:
     key: str
 
 
+IMPORT: Final = "import aiohttp, attrs, msgspec"
+FIRST_CALL: Final = """
+import asyncio, sys, aiohttp, msgspec
+async def main():
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {sys.argv[1]}"}) as session:
+        async with session.get(f"{sys.argv[2]}/keys/{sys.argv[3]}") as response:
+            msgspec.json.decode(await response.read())
+asyncio.run(main())
+"""
 decode_page: Final[Callable[[bytes], object]] = msgspec.json.Decoder(ListResponse).decode
 
 
@@ -37,11 +47,11 @@ async def async_get(url: str) -> AsyncIterator[AsyncCall]:
     """`GET /keys/{hash}`."""
     decode = msgspec.json.Decoder(GetKeyResponse).decode
     hashes = cycle(samples.HASHES)
-    async with aiohttp.ClientSession(headers=HEADERS) as session:
+    async with _session(url) as session:
 
         async def call() -> object:
             async with session.get(f"{url}/keys/{next(hashes)}") as response:
-                _check(response.status, OK)
+                check(response.status, OK)
                 return decode(await response.read())
 
         yield call
@@ -50,11 +60,11 @@ async def async_get(url: str) -> AsyncIterator[AsyncCall]:
 @asynccontextmanager
 async def async_list(url: str) -> AsyncIterator[AsyncCall]:
     """`GET /keys`, a page of 100 records."""
-    async with aiohttp.ClientSession(headers=HEADERS) as session:
+    async with _session(url) as session:
 
         async def call() -> object:
             async with session.get(f"{url}/keys") as response:
-                _check(response.status, OK)
+                check(response.status, OK)
                 return decode_page(await response.read())
 
         yield call
@@ -71,13 +81,19 @@ async def async_create(url: str) -> AsyncIterator[AsyncCall]:
 
         async def call() -> object:
             async with session.post(f"{url}/keys", data=encode(samples.CREATE)) as response:
-                _check(response.status, CREATED)
+                check(response.status, CREATED)
                 return decode(await response.read())
 
         yield call
 
 
-def _check(status: int, expected: int) -> None:
+def _session(url: str) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(ssl=client_side(url) or True)
+    return aiohttp.ClientSession(headers=HEADERS, connector=connector)
+
+
+def check(status: int, expected: int) -> None:
+    """Raise `RuntimeError` for an unexpected status."""
     if status != expected:
         message = f"status {status}"
         raise RuntimeError(message)

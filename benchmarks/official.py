@@ -1,14 +1,16 @@
 """The official SDK, used as its documentation shows it."""
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from itertools import cycle
-from typing import Final
+from typing import Any, Final
 
+import httpx
 from openrouter import OpenRouter, operations
 from openrouter.utils.serializers import unmarshal_json
 
 from benchmarks import samples
+from benchmarks.certificates import client_side
 from benchmarks.measure import AsyncCall, Call
 
 IMPORT: Final = "from openrouter import OpenRouter"
@@ -26,17 +28,28 @@ def decode_page(body: bytes) -> object:
 
 
 @asynccontextmanager
+async def _client(url: str) -> AsyncIterator[OpenRouter]:
+    async with AsyncExitStack() as stack:
+        options: dict[str, Any] = {}
+        if context := client_side(url):  # the SDK's own client, but for the certificate
+            http = httpx.AsyncClient(follow_redirects=True, verify=context)
+            options["async_client"] = await stack.enter_async_context(http)
+        client = OpenRouter(api_key=samples.API_KEY, server_url=url, **options)
+        yield await stack.enter_async_context(client)
+
+
+@asynccontextmanager
 async def async_get(url: str) -> AsyncIterator[AsyncCall]:
     """`get_async`."""
     hashes = cycle(samples.HASHES)
-    async with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+    async with _client(url) as client:
         yield lambda: client.api_keys.get_async(hash=next(hashes))
 
 
 @asynccontextmanager
 async def async_list(url: str) -> AsyncIterator[AsyncCall]:
     """`list_async`."""
-    async with OpenRouter(api_key=samples.API_KEY, server_url=url) as client:
+    async with _client(url) as client:
         yield client.api_keys.list_async
 
 

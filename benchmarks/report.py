@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -185,9 +185,7 @@ def read(path: Path) -> Report:
 def compare(old: Report, new: Report, console: Console) -> None:
     """Print the changes since an earlier run; changes within both spreads are marked as noise."""
     console.print(f"\nCompared with the run of {old.when}")
-    for name, version in new.versions.items():
-        if old.versions.get(name) != version:
-            console.print(f"  {name}: {old.versions.get(name)} then, {version} now")
+    show_new_versions(console, old.versions, new.versions)
     table = Table()
     table.add_column("row")
     for heading in ("then", "now", "change"):
@@ -197,6 +195,13 @@ def compare(old: Report, new: Report, console: Console) -> None:
     for row in new.rows:
         table.add_row(row.slug, *_change(before.get(row.slug), row.value))
     console.print(table)
+
+
+def show_new_versions(console: Console, then: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Print each version that is not the same as then."""
+    for name, version in now.items():
+        if then.get(name) != version:
+            console.print(f"  {name}: {then.get(name)} then, {version} now")
 
 
 def _change(then: Spread | None, now: Spread | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from benchmarks.cases import (
     script,
 )
 from benchmarks.figures import Goal, Row, growth, net_share, share, times
+from benchmarks.server import Kind
 
 
 def _at_most(bound: float) -> Goal:
@@ -24,8 +25,9 @@ def _at_least(bound: float) -> Goal:
     return Goal("≥", bound)
 
 
-def _tasks(what: str, workers: int, other: str) -> tuple[Case, Case]:
-    return from_tasks("ours", what, workers), from_tasks(other, what, workers)
+def _tasks(what: str, workers: int, other: str, server: Kind = "plain") -> tuple[Case, Case]:
+    ours, theirs = (from_tasks(side, what, workers, server=server) for side in ("ours", other))
+    return ours, theirs
 
 
 def _threads(what: str, workers: int) -> tuple[Case, Case]:
@@ -36,8 +38,29 @@ _FLOOR_GET: Final = from_tasks("floor", "async_get", 32)
 _GET: Final = "async get, {} concurrent"
 _LIST: Final = "async list of 100 records, {} concurrent"
 _SDK: Final = "official SDK"
-_RETRIED: Final = from_tasks("ours", "async_get_again", 32, failing=True)
+_TUNED: Final = "floor tuned as ours is"
+_STRUCTS: Final = "tuned floor, msgspec.Struct"
+_OVER: Final[tuple[tuple[Kind, str], ...]] = (("tls", "TLS"), ("gzip", "gzip"))
+_RETRIED: Final = from_tasks("ours", "async_get_again", 32, server="failing")
 _CLEAN: Final = from_tasks("ours", "async_get_again", 32)
+
+
+def _over(server: Kind, over: str, what: str, workers: int, title: str) -> tuple[Row, ...]:
+    """Return the rows of an operation over TLS or gzip, against each other side."""
+    return tuple(
+        Row(
+            f"{server}-{what}:{workers}-{other}",
+            f"{title.format(workers)}, {over}",
+            f"{against}, {over} too",
+            compare(*_tasks(f"async_{what}", workers, other, server)),
+        )
+        for other, against, compare in (
+            ("floor", "floor", share),
+            ("tuned", _TUNED, share),
+            ("official", _SDK, times),
+        )
+    )
+
 
 WITH_GOAL: Final = (
     Row(
@@ -120,6 +143,13 @@ WITH_GOAL: Final = (
         _at_most(0.5),
     ),
     Row(
+        "start:import-blocking",
+        "import of OpenRouter, without the interpreter's start",
+        _SDK,
+        net_share(script("ours", "IMPORT_BLOCKING"), script("official", "IMPORT"), nothing()),
+        _at_most(0.6),
+    ),
+    Row(
         "start:first-call",
         "import, blocking client, first call",
         _SDK,
@@ -155,6 +185,30 @@ FOR_REFERENCE: Final = (
         _GET.format(256),
         "floor",
         share(*_tasks("async_get", 256, "floor")),
+    ),
+    *(
+        Row(
+            f"async-get:{n}-tuned",
+            _GET.format(n),
+            _TUNED,
+            share(*_tasks("async_get", n, "tuned")),
+        )
+        for n in (1, 32)
+    ),
+    *(
+        Row(
+            f"async-list:32-{other}",
+            _LIST.format(32),
+            against,
+            share(*_tasks("async_list", 32, other)),
+        )
+        for other, against in (("tuned", _TUNED), ("structs", _STRUCTS))
+    ),
+    *(
+        row
+        for server, over in _OVER
+        for what, workers, title in (("get", 1, _GET), ("get", 32, _GET), ("list", 32, _LIST))
+        for row in _over(server, over, what, workers, title)
     ),
     *(
         Row(
@@ -214,6 +268,19 @@ FOR_REFERENCE: Final = (
         share(*_tasks("async_create", 1, "floor")),
     ),
     Row(
+        "decode:structs",
+        "decoding a page of 100 records",
+        "msgspec.Struct",
+        share(decoding("ours"), decoding("structs")),
+    ),
+    Row(
+        "memory:structs",
+        "memory a decoded record",
+        "msgspec.Struct",
+        share(memory("ours"), memory("structs")),
+        metric="memory",
+    ),
+    Row(
         "decode:official",
         "decoding a page of 100 records",
         _SDK,
@@ -230,6 +297,36 @@ FOR_REFERENCE: Final = (
         "import, with the interpreter's start",
         _SDK,
         share(script("ours", "IMPORT"), script("official", "IMPORT")),
+    ),
+    Row(
+        "start:import-floor",
+        "import of OpenRouter, without the interpreter's start",
+        "import of aiohttp, attrs, msgspec",
+        net_share(script("ours", "IMPORT_BLOCKING"), script("floor", "IMPORT"), nothing()),
+    ),
+    Row(
+        "start:import-command",
+        "import of the command, without the interpreter's start",
+        "official SDK, which has no command",
+        net_share(script("ours", "IMPORT_COMMAND"), script("official", "IMPORT"), nothing()),
+    ),
+    Row(
+        "start:first-call-async",
+        "import, async client, first call",
+        "aiohttp, msgspec into dicts",
+        share(script("ours", "FIRST_CALL_ASYNC"), script("floor", "FIRST_CALL")),
+    ),
+    Row(
+        "start:first-call-floor",
+        "import, blocking client, first call",
+        "aiohttp, msgspec into dicts",
+        share(script("ours", "FIRST_CALL"), script("floor", "FIRST_CALL")),
+    ),
+    Row(
+        "start:first-command",
+        "openrouter-keys get, with the interpreter's start",
+        "official SDK: import, blocking client, first call",
+        share(script("ours", "FIRST_COMMAND"), script("official", "FIRST_CALL")),
     ),
 )
 """Rows that help to interpret the others."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from benchmarks import samples
+from benchmarks.certificates import client_side
 from benchmarks.measure import AsyncCall
 from openrouter_async import Secret
 from openrouter_async._operations import GET, LIST, KeyHash, ListKeys, Operation, compose
@@ -25,7 +26,7 @@ KEY: Final = Secret(samples.API_KEY)
 async def _wire(
     url: str, operation: Operation[Any, Any], params: Callable[[], object]
 ) -> AsyncIterator[AsyncCall]:
-    transport = Transport()
+    transport = Transport(ssl=client_side(url))
     transport.bind(asyncio.get_running_loop())
     decode = msgspec.json.Decoder(operation.returns).decode
 

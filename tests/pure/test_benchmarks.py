@@ -1,6 +1,8 @@
-"""The arithmetic and the order of the benchmarks; nothing here looks at a clock."""
+"""The arithmetic, the order and the sides of the benchmarks; nothing here looks at a clock."""
 
+import json
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
@@ -139,3 +141,62 @@ def test_whole_commands_are_held_against_the_plain_audit() -> None:
         [tool.PLAIN, "audit"], ["2.00", "4.00"], ["", "2.00"], ["1.00", "3.00"], ["", "3.00"],
         ["100", "150"], ["", "1.50"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "status"), [(b"GET", b"200 OK"), (b"POST", b"201 Created")])
+def test_compressed_responses(method: bytes, status: bytes) -> None:
+    """Compression changes the body and its headers, and nothing else."""
+    server = import_module("benchmarks.server")
+    plain = server.choose(method, b"/api/v1/keys")
+
+    head, _, body = server.compressed(plain).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 " + status + b"\r\n")
+    assert b"\r\nContent-Encoding: gzip" in head
+    assert b"\r\nContent-Length: %d" % len(body) in head
+    assert zlib.decompress(body, wbits=31) == plain.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("kind", ["plain", "tls", "gzip"])
+async def test_sides_work_with_each_server(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every side decodes the same page and key, over plain HTTP, TLS and gzip."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # for the server's process
+    monkeypatch.setenv("BENCHMARKS_CA", "")  # so that it is removed again
+    hash_ = import_module("benchmarks.samples").HASHES[0]
+    lists = []
+    with import_module("benchmarks.server").Servers() as servers:
+        url = servers.url(kind)
+        for side in ("ours", "wire", "tuned", "floor", "structs"):
+            module = import_module(f"benchmarks.{side}")
+            async with module.async_list(url) as call:
+                lists.append((await call()).data)
+            if side != "structs":
+                async with module.async_get(url) as call:
+                    assert (await call()).data.hash == hash_
+    assert url.startswith("https:" if kind == "tls" else "http:")
+    assert len(lists[0]) == 100
+    for page in lists:
+        assert [repr(key) for key in page] == [repr(key) for key in lists[0]]
+
+
+def test_instructions_are_compared_with_the_committed_ones() -> None:
+    """Each count is shown with its ratio to the first side and its change since the last."""
+    counts = {"get": {"floor": 200, "ours": 210}, "import": {"ours": 7}}
+
+    cells = import_module("benchmarks.instructions").rows(counts, {"get": {"ours": 200}})
+
+    assert list(cells) == [
+        ("get", "floor", "200", "1.000", "new"),
+        ("get", "ours", "210", "1.050", "+5.0%"),
+        ("import", "ours", "7", "1.000", "new"),
+    ]
+
+
+def test_committed_instructions_are_complete() -> None:
+    """There is a figure for all that is counted, so that no difference is missing."""
+    instructions = import_module("benchmarks.instructions")
+    committed = json.loads((ROOT / "benchmarks" / "figures.json").read_text("utf-8"))
+
+    counted = {each.name: set(each.sides) for each in instructions.OPERATIONS}
+    counted |= {name: {row[0] for row in group} for name, group in instructions.SCRIPTS.items()}
+    assert {name: set(sides) for name, sides in committed["instructions"].items()} == counted
