@@ -187,14 +187,14 @@ class ScriptedServer(_Server):
         if kind is None:
             self._raise_errors()
 
-    async def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
         """Wait until a condition holds; raises AssertionError after `within` seconds."""
         deadline = time.monotonic() + within
         while not condition():
             self._check_time(deadline)
             await asyncio.sleep(0.001)
 
-    async def arrived(self, count: int, within: float = 5.0) -> None:
+    async def arrived(self, count: int, within: float = 30.0) -> None:
         """Wait for this many complete requests; raises AssertionError after `within` seconds."""
         await self.until(lambda: len(self.requests) >= count, within)
 
@@ -223,13 +223,13 @@ class ThreadedServer(_Server):
         if kind is None:
             self._raise_errors()
 
-    def until(self, condition: Callable[[], bool], within: float = 5.0) -> None:
+    def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
         """Wait until a condition holds; raises AssertionError after `within` seconds."""
         deadline = time.monotonic() + within
         while not condition():
             self._check_time(deadline)
             time.sleep(0.001)
 
-    def arrived(self, count: int, within: float = 5.0) -> None:
+    def arrived(self, count: int, within: float = 30.0) -> None:
         """Wait for this many complete requests; raises AssertionError after `within` seconds."""
         self.until(lambda: len(self.requests) >= count, within)
