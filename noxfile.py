@@ -47,7 +47,9 @@ def install(session: nox.Session, *requirements: str, group: str) -> None:
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
     """Run the tests on all cores against the wheel: the checkout is not on `sys.path`."""
-    command = ["pytest", "--numprocesses=auto", *arguments, *session.posargs]
+    # Many tests wait, for programs or for limits of time: one process more than there are cores.
+    processes = (os.cpu_count() or 1) + 1
+    command = ["pytest", f"--numprocesses={processes}", *arguments, *session.posargs]
     # The tests start hundreds of Pythons: where nothing may be cached, each compiles everything.
     env = {"PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": None}
     session.run(*command, env=env)
