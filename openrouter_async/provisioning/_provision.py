@@ -167,7 +167,9 @@ class KeyInProgress:
 
     def _record_doubt(self, error: AmbiguousCreateError) -> None:
         times = {"not_before": error.not_before, "not_after": error.not_after}
-        stamps = {name: moment.isoformat() for name, moment in times.items() if moment}
+        stamps: dict[str, Any] = {
+            name: moment.isoformat() for name, moment in times.items() if moment
+        }
         with suppress(OSError):
             self.journal.note("doubt", hash=error.hash, **stamps)
         error.add_note(f"it is recorded in the journal {self.journal.path}")
