@@ -34,9 +34,7 @@ async def _wire(
         attempt = Attempt()
         attempt.key = KEY
         request = compose(operation, params())
-        response = await transport.send(
-            request, attempt, base_url=url, headers={}, fresh_connection=False
-        )
+        response = await transport.send(request, attempt, base_url=url, headers={}, fresh=False)
         return decode(response.body)
 
     yield call

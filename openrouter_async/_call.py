@@ -204,7 +204,9 @@ class Call(Generic[In, Out]):
         deadline = Deadline(shared.deadlines, time_left, attempt)
         try:
             with deadline:
-                async with shared.slots:  # queueing counts toward total_timeout only
+                if not shared.slots.take_if_free():
+                    await shared.slots.take()  # queueing counts toward total_timeout only
+                try:
                     deadline.shorten(settings.timeout)
                     key = self._key
                     if key is None:
@@ -217,8 +219,10 @@ class Call(Generic[In, Out]):
                         attempt,
                         base_url=settings.base_url,
                         headers=settings.headers,
-                        fresh_connection=self._is_create,
+                        fresh=self._is_create,
                     )
+                finally:
+                    shared.slots.give_back()
         except TimeoutError:
             if not deadline.expired:  # raised by the caller's own function for the key
                 raise

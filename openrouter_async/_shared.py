@@ -12,6 +12,7 @@ from openrouter_async._observers import notify
 from openrouter_async._options import checked_key
 from openrouter_async._pacing import Pacer
 from openrouter_async._retry import Clock, RetryBudget, SystemClock
+from openrouter_async._slots import Slots
 from openrouter_async.errors import (
     ClientClosedError,
     ConfigurationError,
@@ -35,7 +36,7 @@ An async function is awaited before the call goes on."""
 class Shared:
     """State shared by a client and all clients that its `with_options` has made."""
 
-    slots: asyncio.Semaphore
+    slots: Slots
     """One slot for each attempt that may be in flight; created by `enter` for its loop."""
     deadlines: Deadlines
     """The time limits of calls and attempts; created by `enter` too."""
@@ -84,8 +85,8 @@ class Shared:
             )
         if self.transport.loop is not loop:
             self.transport.bind(loop)
-            # Primitives of asyncio belong to one loop, so a new loop needs new ones.
-            self.slots = asyncio.Semaphore(self._max_connections)
+            # Futures and timers belong to one loop, so a new loop needs new ones.
+            self.slots = Slots(self._max_connections)
             self.deadlines = Deadlines(loop)
             self.pacer = Pacer(self.clock.time)
 

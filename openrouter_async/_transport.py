@@ -1,4 +1,7 @@
-"""The wire: sends one request and reads one response, over our own aiohttp session.
+"""The wire: sends one request and reads one response, over a connection of aiohttp's connector.
+
+aiohttp makes and keeps the connections, also through proxies, and parses the responses. Its session
+would cost three quarters of a call, for redirects, cookies and repeats that we do not want.
 
 Nothing of aiohttp leaves this module: a failure is a `SendError` with the row of the retry table
 that it belongs to, which depends on whether the request may have reached the service.
@@ -15,7 +18,7 @@ import socket
 import sys
 import time
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from functools import partial
 from ssl import SSLContext, SSLError
@@ -23,8 +26,12 @@ from typing import Any, Final, NamedTuple
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
-from aiohttp import hdrs
+import attrs
+from aiohttp import StreamReader, hdrs
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -49,16 +56,17 @@ _MAX_FIELD: Final = 16 * 1024
 _MAX_FIELDS: Final = 256
 """The most headers in a response; twice aiohttp's default."""
 _FIRST_ERROR: Final = 300
+_KEEP_ALIVE: Final = 75.0
+"""Seconds for which an idle connection is kept, as long as nginx keeps it by default."""
 # Deadlines of our own limit attempts and calls; aiohttp's timers would only add to the cost.
-_NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None)
-_USER_AGENT: Final = (
-    f"openrouter_async/{__version__} "
-    f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
-)
+_NO_TIMEOUT: Final = aiohttp.ClientTimeout()
 _HEADERS: Final = {
     hdrs.ACCEPT: "application/json",
     hdrs.ACCEPT_ENCODING: "gzip, deflate",
-    hdrs.USER_AGENT: _USER_AGENT,
+    hdrs.USER_AGENT: (
+        f"openrouter_async/{__version__} "
+        f"Python/{platform.python_version()} aiohttp/{aiohttp.__version__}"
+    ),
 }
 
 _INHERITED: Final[list[object]] = []
@@ -69,88 +77,40 @@ _INHERITED_LOOPS: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.We
 NO_KEY: Final = Secret("")
 
 
+@attrs.define(eq=False)
 class Attempt:
-    """State of one attempt: its credentials, and whether it has been sent."""
+    """State of one attempt: its key, and whether it has been sent."""
 
-    __slots__ = ("key", "proxy_login", "sent")
-
-    def __init__(self) -> None:
-        self.key = NO_KEY
-        self.proxy_login = NO_KEY
-        """The value of `Proxy-Authorization`; empty if there is none."""
-        self.sent = False
-        """Whether the request may have reached the service."""
-
-    def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> Awaitable[aiohttp.ClientResponse]:
-        """Attach itself to the request that aiohttp has built, as a client middleware."""
-        if isinstance(request, _Request):
-            request.attempt = self
-            if request.proxy is not None and request.is_ssl() and self.proxy_login.reveal():
-                login = {hdrs.PROXY_AUTHORIZATION: self.proxy_login.reveal()}
-                request.proxy_headers = CIMultiDict(login)  # for CONNECT
-        return handler(request)
+    key: Secret = NO_KEY
+    sent: bool = False
+    """Whether the request may have reached the service."""
 
 
-class _Request(aiohttp.ClientRequest):
-    """A request that marks its attempt as sent just before it sends the first byte.
-
-    Only then does it set the headers with credentials: `request()` copies the headers passed to it
-    into locals, which a traceback with locals would show.
-    """
-
-    attempt: Attempt
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        if self.attempt.sent:  # aiohttp's own retry
-            raise SendError(Condition.NO_RESPONSE, f"the connection to {_place(self.url)} was lost")
-        if conn.protocol is None or conn.protocol.should_close:
-            # This call would take the unrequested data for its own response.
-            unrequested = f"{_place(self.url)} sent data before any request was made"
-            raise SendError(Condition.REFUSED, unrequested)
-        self.attempt.sent = True
-        self.headers[hdrs.AUTHORIZATION] = f"Bearer {self.attempt.key.reveal()}"
-        if self.proxy is not None and not self.is_ssl() and self.attempt.proxy_login.reveal():
-            self.headers[hdrs.PROXY_AUTHORIZATION] = self.attempt.proxy_login.reveal()
-        return await super().send(conn)
-
-
-class _Response(aiohttp.ClientResponse):
-    """A response without headers in its repr, which a traceback with locals shows."""
-
-    def __repr__(self) -> str:
-        return f"<response {self.status}>"
-
-
-def _explain(error: Exception, url: URL, *, sent: bool) -> SendError:
+def _explain(error: Exception, place: str, *, sent: bool) -> SendError:
     """Convert an exception of aiohttp; the message contains nothing of the request.
 
     A caller's connector or resolver may raise anything; for unknown errors only the class is named.
     """
-    place = _place(url)
+    if isinstance(error, SendError):
+        return error
     if not sent:
-        return _explain_not_sent(error, url, place)
-    if not isinstance(error, aiohttp.ClientResponseError):
+        return _explain_not_sent(error, place)
+    if not isinstance(error, HttpProcessingError):
         return SendError(Condition.NO_RESPONSE, f"the connection to {place} was lost")
+    problem = "a response that is not HTTP"
     if error.message.startswith(_HEAD_TOO_LARGE):
-        bounds = f"{_MAX_FIELDS} headers of {_MAX_FIELD // 1024} KiB each"
-        return SendError(Condition.MALFORMED, f"{place} sent more than {bounds}")
-    return SendError(Condition.MALFORMED, f"{place} sent a response that is not HTTP")
+        problem = f"more than {_MAX_FIELDS} headers of {_MAX_FIELD // 1024} KiB each"
+    return SendError(Condition.MALFORMED, f"{place} sent {problem}")
 
 
 _HEAD_TOO_LARGE: Final = ("Got more than", "400, message:\n  Too many headers", "Too many headers")
 """How aiohttp's messages about headers beyond the bounds begin."""
 
 
-def _place(url: URL) -> str:
-    return f"{url.host}:{url.port}"
-
-
-def _explain_not_sent(error: Exception, url: URL, place: str) -> SendError:
+def _explain_not_sent(error: Exception, place: str) -> SendError:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return _explain_lookup(error, getattr(error, "host", url.host))
+            return _explain_lookup(error, getattr(error, "host", place))
         case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch() | SSLError():
             reason = _tls_reason(error)
             return SendError(Condition.UNTRUSTED, f"no trusted TLS connection to {place}{reason}")
@@ -284,8 +244,66 @@ def _environment_proxy(url: URL) -> _Proxy:
     return _Proxy()
 
 
+class _Route:
+    """The way to a base URL: the connection that it needs, and what all heads there have."""
+
+    def __init__(
+        self,
+        connector: aiohttp.BaseConnector,
+        base_url: str,
+        headers: Mapping[str, str],
+        proxy: _Proxy,
+    ) -> None:
+        self.serves = (base_url, headers, proxy)
+        url = URL(base_url, encoded=True)
+        self.place = f"{url.host}:{url.port}"
+        fields = CIMultiDict(_HEADERS)
+        fields.update(headers)  # which replaces the same name in any other case
+        if connector.force_close:
+            fields[hdrs.CONNECTION] = "close"
+        self.request = aiohttp.ClientRequest(
+            hdrs.METH_GET, url, headers=fields, proxy=proxy.url, loop=asyncio.get_running_loop()
+        )
+        """Tells a connector where to connect to; it is never sent."""
+        self._path = url.raw_path.rstrip("/")
+        if proxy.url is not None and self.request.is_ssl():
+            # With Host, which aiohttp would add later, the connection would not be found again.
+            to_proxy = CIMultiDict({hdrs.HOST: self.request.headers[hdrs.HOST]})
+            self.request.proxy_headers = to_proxy
+        elif proxy.url is not None:
+            to_proxy = self.request.headers
+            self._path = f"{url.origin()}{self._path}"
+        if proxy.url is not None and proxy.login.reveal():
+            to_proxy[hdrs.PROXY_AUTHORIZATION] = proxy.login.reveal()
+        self._fields = "".join(f"{n}: {v}\r\n" for n, v in self.request.headers.items())
+
+    def send(self, connection: Connection, request: Request, attempt: Attempt) -> ResponseHandler:
+        """Send a request on a connection; return the protocol, which receives the response."""
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None or protocol.should_close:
+            # This call would take the unrequested data for its own response.
+            unrequested = f"{self.place} sent data before any request was made"
+            raise SendError(Condition.REFUSED, unrequested)
+        _expect_response(protocol)
+        attempt.sent = True
+        transport.write(self._written(request, attempt.key))
+        return protocol
+
+    def _written(self, request: Request, key: Secret) -> bytes:
+        """Return the bytes to send; every part has been checked, so that none has a line break."""
+        fields = self._fields
+        if request.body is not None:
+            fields += f"Content-Type: application/json\r\nContent-Length: {len(request.body)}\r\n"
+        elif request.method != hdrs.METH_GET:
+            fields += "Content-Length: 0\r\n"
+        return (
+            f"{request.method} {self._path}{request.target} HTTP/1.1\r\n{fields}"
+            f"Authorization: Bearer {key.reveal()}\r\n\r\n"
+        ).encode("ascii") + (request.body or b"")
+
+
 class Transport:
-    """The sessions of one client: opened on first use, and bound to the running loop."""
+    """The connections of one client: opened on first use, and bound to the running loop."""
 
     def __init__(
         self,
@@ -303,8 +321,10 @@ class Transport:
         self._connector = connector
         self.loop: asyncio.AbstractEventLoop | None = None
         """The loop that it is bound to."""
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        """One session that keeps connections alive (False), and one that does not (True)."""
+        self._connectors: dict[bool, aiohttp.TCPConnector] = {}
+        """Our own: one that keeps connections alive (False), and one that does not (True)."""
+        self._routes: dict[bool, _Route] = {}
+        """The latest, by the same."""
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         """The sockets of all connections, those still being made included."""
         self._keeper: AsyncGenerator[None, None] | None = None
@@ -318,85 +338,59 @@ class Transport:
         *,
         base_url: str,
         headers: Mapping[str, str],
-        fresh_connection: bool,
+        fresh: bool,
     ) -> Response:
         """Send the request once and read the response, up to a size but without a time limit.
 
-        `fresh_connection` prevents a stale connection from making a create ambiguous. Raises
+        `fresh` asks for a new connection, since a stale one could make a create ambiguous. Raises
         `SendError`.
         """
         if self.closed:
             raise SendError(Condition.REFUSED, "the client is closed")
-        session = self._sessions.get(fresh_connection) or await self._open(fresh=fresh_connection)
-        url = _join(base_url, request.target)
+        connector = self._connectors.get(fresh) or await self._open(fresh=fresh)
         proxy = self._proxy
-        if proxy.url is None and self._trust_env:
-            proxy = _environment_proxy(url)
-        if proxy.url is not None:
-            attempt.proxy_login = proxy.login
+        if self._trust_env and proxy.url is None:
+            proxy = _environment_proxy(URL(base_url, encoded=True))
+        route = self._routes.get(fresh)
+        if route is None or route.serves != (base_url, headers, proxy):
+            route = self._routes[fresh] = _Route(connector, base_url, headers, proxy)
         try:
-            response = await session.request(
-                request.method,
-                url,
-                headers=headers,
-                data=None if request.body is None else _json_payload(request.body),
-                allow_redirects=False,
-                middlewares=(attempt,),
-                proxy=proxy.url,
-            )
+            connection = await connector.connect(route.request, [], _NO_TIMEOUT)
             try:
-                return await _read(response)
-            finally:
-                response.release()
-        except SendError:
-            raise
+                response = await _receive(route.send(connection, request, attempt))
+            except BaseException:
+                connection.close()
+                raise
+            connection.release()
         except Exception as error:  # noqa: BLE001  # a caller's connector may raise anything
-            failure = _explain(error, url, sent=attempt.sent)
+            failure = _explain(error, route.place, sent=attempt.sent)
             drop_tracebacks(error)
+        else:
+            return response
         # Raised outside the except block, so that the exception of aiohttp is not chained.
         raise failure
 
-    async def _open(self, *, fresh: bool) -> aiohttp.ClientSession:
+    async def _open(self, *, fresh: bool) -> aiohttp.BaseConnector:
         if self.loop is None:  # the process was forked during the call
             raise WrongLoopError(_FORKED)
         if self._keeper is None:
-            self._keeper = _close_with_the_loop(self._sessions)
+            await _check_aiohttp(self.loop)
+            self._keeper = _close_with_the_loop(self._connectors)
             # A loop registers an async generator, to close it, only when it is first iterated.
             await anext(self._keeper)
-        try:
-            session = self._sessions[fresh] = self._new_session(fresh=fresh)
-        except RuntimeError:
-            pass
-        else:
-            return session
-        raise WrongLoopError("the connector passed to the client belongs to another event loop")
-
-    def _new_session(self, *, fresh: bool) -> aiohttp.ClientSession:
-        # The connector needs no limit: the slots that all calls share are the limit.
-        connector = self._connector or aiohttp.TCPConnector(
-            limit=0,
-            force_close=fresh,
-            ssl=self._ssl or True,
-            socket_factory=self._new_socket,
-            resolver=_Resolver(),
-        )
-        session = aiohttp.ClientSession(
-            connector=connector,
-            connector_owner=self._connector is None,
-            loop=asyncio.get_running_loop(),  # by default it is the connector's, running or not
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=_HEADERS,
-            request_class=_Request,
-            response_class=_Response,
-            timeout=_NO_TIMEOUT,
-            auto_decompress=False,  # aiohttp reports a wrong Content-Encoding as a lost connection
-            max_line_size=_MAX_FIELD,
-            max_field_size=_MAX_FIELD,
-            max_headers=_MAX_FIELDS,
-        )
-        # Otherwise aiohttp retries a GET or DELETE once when a connection breaks.
-        session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-        return session
+        if self._connector is None:
+            # It needs no limit: the slots that all calls share are the limit.
+            self._connectors[fresh] = aiohttp.TCPConnector(
+                limit=0,
+                force_close=fresh,
+                keepalive_timeout=None if fresh else _KEEP_ALIVE,
+                ssl=self._ssl or True,
+                socket_factory=self._new_socket,
+                resolver=_Resolver(),
+            )
+        elif self._connector._loop is not self.loop:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # aiohttp does not check it
+            raise WrongLoopError("the connector passed to the client belongs to another event loop")
+        return self._connector or self._connectors[fresh]
 
     def _new_socket(self, address: tuple[Any, ...]) -> socket.socket:
         new = socket.socket(*address[:3])  # family, type, protocol
@@ -421,12 +415,10 @@ class Transport:
 
     def abandon(self) -> None:
         """Close what is open without a loop: its own is closed, or the client was never closed."""
-        for session in self._sessions.values():
-            connector = session.connector
-            session.detach()
-            if connector is not None and self._connector is None:
-                connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # close() needs a loop
-        self._sessions.clear()
+        for connector in self._connectors.values():
+            connector._close()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # close() needs a loop
+        self._connectors.clear()
+        self._routes.clear()
         self._keeper = None
 
     def forget(self) -> None:
@@ -437,26 +429,24 @@ class Transport:
         """
         _cut_off(list(self._sockets))
         self._sockets.clear()
-        for session in self._sessions.values():
-            connector = session.connector
-            session.detach()
-            if connector is not None and self._connector is None:
-                # Otherwise its finalizer would close the connections.
-                connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-                _INHERITED.append(connector)
+        for connector in self._connectors.values():
+            # Otherwise its finalizer would close the connections.
+            connector._closed = True  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            _INHERITED.append(connector)
         _INHERITED.append(self._keeper)
         if self.loop is not None:
             _INHERITED_LOOPS.add(self.loop)
-        self._sessions.clear()
+        self._connectors.clear()
+        self._routes.clear()
         self._keeper = self.loop = None
 
     @property
     def is_open(self) -> bool:
-        """Whether sessions have been opened and not closed yet."""
+        """Whether connectors have been opened and not closed yet."""
         return self._keeper is not None
 
     async def close(self) -> None:
-        """Close the sessions; a caller's connector stays open. A second time does nothing."""
+        """Close the connections; a caller's connector stays open. A second time does nothing."""
         self.closed = True
         keeper, self._keeper = self._keeper, None
         try:
@@ -488,9 +478,9 @@ def _cut_off(connections: list[socket.socket]) -> None:
 
 
 async def _close_with_the_loop(
-    sessions: dict[bool, aiohttp.ClientSession],
+    connectors: dict[bool, aiohttp.TCPConnector],
 ) -> AsyncGenerator[None, None]:
-    """Close the sessions when this generator is closed, by asyncio at the latest.
+    """Close the connectors when this generator is closed, by asyncio at the latest.
 
     `asyncio.run()` closes async generators before the loop; after that, connections could no longer
     be closed properly.
@@ -498,64 +488,82 @@ async def _close_with_the_loop(
     try:
         yield
     finally:
-        while sessions:
-            await sessions.popitem()[1].close()
+        while connectors:
+            await connectors.popitem()[1].close()
 
 
-def _join(base_url: str, target: str) -> URL:
-    """Append a target to the base URL, which yarl parses once and caches.
-
-    The target is already encoded, and is sent as it is, with its query.
-    """
-    base = URL(base_url, encoded=True)
-    return base.with_path(base.raw_path.rstrip("/") + target, encoded=True)
-
-
-def _json_payload(body: bytes) -> aiohttp.BytesPayload:
-    return aiohttp.BytesPayload(body, content_type="application/json")
-
-
-class _Body:
-    """The pieces of a body, kept out of locals, which a traceback with locals would show."""
-
-    __slots__ = ("pieces", "size")
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.size = 0
-
-    def add(self, piece: bytes) -> bool:
-        """Add a piece; return False for the empty one at the end."""
-        if piece:  # join() does not copy a body that came in one piece
-            self.pieces.append(piece)
-            self.size += len(piece)
-        return bool(piece)
-
-
-async def _read(incoming: aiohttp.ClientResponse) -> Response:
-    """Read a response up to the bound on its size."""
-    bound = MAX_BODY if incoming.status < _FIRST_ERROR else MAX_ERROR_BODY
-    body = _Body()
-    truncated = False
-    try:
-        while body.size <= bound and body.add(await incoming.content.readany()):
-            pass
-    except Exception as error:  # noqa: BLE001  # whatever broke off, the part that arrived counts
-        truncated = True
-        drop_tracebacks(error)
-    response = Response(
-        incoming.status, incoming.headers, b"".join(body.pieces)[:bound], time.time(), truncated
+def _expect_response(protocol: ResponseHandler) -> None:
+    """Create a new parser for the next response on a connection."""
+    protocol.set_response_params(
+        read_until_eof=True,
+        auto_decompress=False,  # aiohttp reports a wrong Content-Encoding as a lost connection
+        max_line_size=_MAX_FIELD,
+        max_field_size=_MAX_FIELD,
+        max_headers=_MAX_FIELDS,
     )
-    response.too_large = body.size > bound
-    if not response.body.startswith(b"{") and not response.too_large:
-        _unpack(response, incoming.headers.get(hdrs.CONTENT_ENCODING, ""), bound)
+
+
+async def _check_aiohttp(loop: asyncio.AbstractEventLoop) -> None:
+    """Try what aiohttp does not document; raises `ConfigurationError` if it has changed."""
+    with suppress(Exception):
+        protocol = ResponseHandler(loop)
+        _expect_response(protocol)
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nA: 1\r\n\r\n{}")
+        response = await _receive(protocol)
+        if (response.headers["a"], response.body, protocol.should_close) == ("1", b"{}", False):
+            return
+    raise ConfigurationError(
+        f"aiohttp {aiohttp.__version__} does not work with this version of openrouter_async: "
+        "install a newer openrouter_async, or an older aiohttp"
+    )
+
+
+async def _receive(protocol: ResponseHandler) -> Response:
+    """Read the response to the request that was sent last."""
+    response, content = _head_of(*await protocol.read())
+    while response.status in _INTERIM:
+        response, content = _head_of(*await protocol.read())
+    await _read_body(response, content)
     return response
 
 
-def _unpack(response: Response, claimed: str, bound: int) -> None:
-    """Decode the body from the content coding that its header claims."""
-    unpacked = unpack(response.body, claimed, bound)
-    response.body = unpacked.body[:bound]
-    response.too_large = len(unpacked.body) > bound
-    response.truncated = response.truncated or unpacked.cut
-    response.miscoded = claimed if unpacked.wrong and not response.truncated else None
+_INTERIM: Final = frozenset({*range(100, 200)} - {101})
+"""Statuses that precede the response; 101 is the response itself."""
+
+
+def _head_of(message: RawResponseMessage, content: StreamReader) -> tuple[Response, StreamReader]:
+    """Return a response without its body; the repr of aiohttp's message would show its headers."""
+    return Response(message.code, message.headers, b"", time.time()), content
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class _Body:
+    """The pieces of a body, kept out of locals, which a traceback with locals would show."""
+
+    pieces: list[bytes] = attrs.field(factory=list, repr=False)
+    size: int = 0
+
+    def add(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        self.size += len(piece)
+
+
+async def _read_body(response: Response, content: StreamReader) -> None:
+    """Read a response's body up to the bound on its size."""
+    bound = MAX_BODY if response.status < _FIRST_ERROR else MAX_ERROR_BODY
+    body = _Body()
+    try:
+        while body.size <= bound and not content.at_eof():
+            body.add(await content.readany())
+    except Exception as error:  # noqa: BLE001  # whatever broke off, the part that arrived counts
+        response.truncated = True
+        drop_tracebacks(error)
+    response.body = b"".join(body.pieces)[:bound]
+    response.too_large = body.size > bound
+    if not response.body.startswith(b"{") and not response.too_large:
+        claimed = response.headers.get(hdrs.CONTENT_ENCODING, "")
+        unpacked = unpack(response.body, claimed, bound)
+        response.body = unpacked.body[:bound]
+        response.too_large = len(unpacked.body) > bound
+        response.truncated = response.truncated or unpacked.cut
+        response.miscoded = claimed if unpacked.wrong and not response.truncated else None

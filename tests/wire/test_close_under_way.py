@@ -182,7 +182,7 @@ async def test_a_close_that_is_cancelled(client_for: ClientFor) -> None:
         with suppress(asyncio.CancelledError):
             await closing
         await client.close()
-        assert client._shared.transport._sessions == {}
+        assert client._shared.transport._connectors == {}
 
 
 async def test_from_another_running_loop(client_for: ClientFor) -> None:

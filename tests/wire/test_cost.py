@@ -59,7 +59,7 @@ async def test_a_page_costs_the_same_whatever_its_length(client_for: ClientFor) 
             await LIST(client)
             ran = await functions_of(partial(LIST, client))
         pieces = ran.pop("_Body.add")  # as many as the kernel made of it
-        assert pieces >= 2
+        assert pieces >= 1
         totals.append(ran.total())
         assert ran.total() <= MOST_FUNCTIONS, ran
     assert totals[0] == totals[1]

@@ -6,12 +6,14 @@ import platform
 
 import aiohttp
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from support.calls import CALLS, CREATE, GET, KEY, LIST, REPEATABLE, Call, ClientFor
 from support.clock import FakeClock
 from support.leaks import no_leaks
 from support.ports import refused_port
 from support.server import ScriptedServer
 from support.steps import Step, close_before_head, delay, head, raw, reply, reset
+from support.wire import Connection, Request
 
 from openrouter_async import (
     AmbiguousCreateError,
@@ -107,29 +109,10 @@ async def test_stale_connection(
     assert clock.sleeps == [0.5]
 
 
-@pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
-async def test_no_hidden_repeat_if_aiohttp_means_to(
-    stale: Step, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What turns its repeat off is a private name: should that go, nothing is sent twice."""
-    monkeypatch.setattr(
-        aiohttp.ClientSession,
-        "_retry_connection",
-        property(lambda _: True, lambda *_: None),
-        raising=False,
-    )
-    async with ScriptedServer(GET.ok(), stale, default=GET.ok()) as server:
-        client = client_for(server, retries=None)
-        await GET(client)
-        with pytest.raises(APIConnectionError):
-            await GET(client)
-    assert len(server.requests) == 2
-
-
 @pytest.mark.parametrize("call", CALLS, ids=str)
 @pytest.mark.parametrize("stale", STALE, ids=lambda step: step.__name__)
 async def test_no_hidden_repeat(stale: Step, call: Call, client_for: ClientFor) -> None:
-    """Without retries a lost request is sent once: aiohttp's own repeat is off."""
+    """Without retries a lost request is sent once."""
     async with ScriptedServer(call.ok(), stale, default=call.ok()) as server:
         client = client_for(server, retries=None)
         await call(client)
@@ -208,6 +191,81 @@ async def test_address_that_is_none(client_for: ClientFor, clock: FakeClock) -> 
     with pytest.raises(APIConnectionError, match="cannot connect") as caught:
         await CREATE(client)
     assert not isinstance(caught.value, AmbiguousCreateError)
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=str)
+@pytest.mark.parametrize("interim", [*INTERIM, b"".join(INTERIM)])
+async def test_interim_responses(interim: bytes, call: Call, client_for: ClientFor) -> None:
+    """Those before the response are skipped, and the connection goes on."""
+
+    async def step(connection: Connection, request: Request) -> None:
+        await connection.write(interim)
+        await call.ok()(connection, request)
+
+    async with ScriptedServer(default=step) as server:
+        client = client_for(server, retries=None)
+        await call(client)
+        await call(client)
+    expected = [1, 2] if call is CREATE else [1, 1]
+    assert [request.connection for request in server.requests] == expected
+
+
+@pytest.mark.parametrize("call", [GET, CREATE], ids=str)
+async def test_switched_protocols(call: Call, client_for: ClientFor) -> None:
+    """Nobody asked for it: it is the response, and a create is ambiguous."""
+    switch = raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nx")
+    async with ScriptedServer(default=switch) as server:
+        with pytest.raises(OpenRouterError) as caught:
+            await call(client_for(server, retries=None, timeout=2))
+    assert isinstance(caught.value, AmbiguousCreateError) == (call is CREATE)
+    assert len(server.requests) == 1
+
+
+async def test_services_and_headers_that_alternate(client_for: ClientFor) -> None:
+    """Each call of many at once reaches its own service, with its own headers."""
+    async with ScriptedServer(default=GET.ok()) as one, ScriptedServer(default=GET.ok()) as other:
+        client = client_for(one)
+        titles = [f"title {number}" for number in range(10)]
+        await asyncio.gather(
+            *(GET(client, x_open_router_title=title) for title in titles),
+            *(GET(client, server_url=other.api_url, http_referer=title) for title in titles),
+        )
+        await GET(client)
+    sent = [request.header("X-OpenRouter-Title") for request in one.requests]
+    assert sorted(sent[:-1], key=str) == titles
+    assert sent[-1] is None
+    assert sorted(str(request.header("HTTP-Referer")) for request in other.requests) == titles
+    assert {request.header("Host") for request in other.requests} == {f"127.0.0.1:{other.port}"}
+
+
+@pytest.mark.parametrize("call", [GET, CREATE], ids=str)
+@pytest.mark.parametrize("change", ["gone", "another result", "other parameters"])
+async def test_aiohttp_that_has_changed(
+    change: str, call: Call, client_for: ClientFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not document is tried before the first request; nothing is sent then."""
+
+    async def read(_: ResponseHandler) -> object:
+        return object()
+
+    if change == "gone":
+        monkeypatch.delattr(ResponseHandler, "set_response_params")
+    elif change == "another result":
+        monkeypatch.setattr(ResponseHandler, "read", read)
+    else:
+        monkeypatch.setattr(ResponseHandler, "set_response_params", lambda _: None)
+    async with ScriptedServer(default=call.ok()) as server:
+        client = client_for(server)
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="does not work with") as caught:
+                await call(client)
+            assert caught.value.__context__ is None
+        monkeypatch.undo()
+        await call(client)
+    assert len(server.requests) == 1
 
 
 async def test_nothing_is_left_open(client_for: ClientFor, clock: FakeClock) -> None:
