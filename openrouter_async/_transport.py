@@ -266,15 +266,16 @@ class _Route:
         )
         """Tells a connector where to connect to; it is never sent."""
         self._path = url.raw_path.rstrip("/")
-        if proxy.url is not None and self.request.is_ssl():
-            # With Host, which aiohttp would add later, the connection would not be found again.
-            to_proxy = CIMultiDict({hdrs.HOST: self.request.headers[hdrs.HOST]})
-            self.request.proxy_headers = to_proxy
-        elif proxy.url is not None:
-            to_proxy = self.request.headers
-            self._path = f"{url.origin()}{self._path}"
-        if proxy.url is not None and proxy.login.reveal():
-            to_proxy[hdrs.PROXY_AUTHORIZATION] = proxy.login.reveal()
+        if proxy.url is not None:
+            if self.request.is_ssl():
+                # With Host, which aiohttp would add later, or the tunnel would not be found again.
+                to_proxy = CIMultiDict({hdrs.HOST: self.request.headers[hdrs.HOST]})
+                self.request.proxy_headers = to_proxy
+            else:
+                to_proxy = self.request.headers
+                self._path = f"{url.origin()}{self._path}"
+            if proxy.login.reveal():
+                to_proxy[hdrs.PROXY_AUTHORIZATION] = proxy.login.reveal()
         self._fields = "".join(f"{n}: {v}\r\n" for n, v in self.request.headers.items())
 
     def send(self, connection: Connection, request: Request, attempt: Attempt) -> ResponseHandler:
