@@ -52,14 +52,13 @@ async def play(count: int, steps: Steps) -> None:
             caller.may_go.set() if what == "end" else task.cancel()
         running = [caller for caller, task in callers if caller in holders and not task.done()]
         assert len(running) <= count
-    begun = [caller for caller, _ in callers]
-    turns = deque(begun)
-    for holder in holders:  # in the order in which they asked, but for those cancelled before
-        while turns[0] is not holder:
-            turns.popleft()
     for caller, _ in callers:
         caller.may_go.set()
     await asyncio.gather(*(task for _, task in callers), return_exceptions=True)
+    turns = deque(caller for caller, _ in callers)
+    for holder in holders:  # in the order in which they asked, but for those cancelled before
+        while turns.popleft() is not holder:
+            pass
     assert [slots.take_if_free() for _ in range(count + 1)] == [True] * count + [False]
 
 

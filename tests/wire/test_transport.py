@@ -220,6 +220,7 @@ async def test_switched_protocols(call: Call, client_for: ClientFor) -> None:
     async with ScriptedServer(default=switch) as server:
         with pytest.raises(OpenRouterError) as caught:
             await call(client_for(server, retries=None, timeout=2))
+    assert caught.value.status_code == 101
     assert isinstance(caught.value, AmbiguousCreateError) == (call is CREATE)
     assert len(server.requests) == 1
 
