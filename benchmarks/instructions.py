@@ -1,7 +1,7 @@
 """`python -m benchmarks.instructions`: the cost of calls, imports and first calls in instructions.
 
 Valgrind counts the client process's instructions, without the kernel's. That shows a change of one
-in a hundred or less, which no clock can; it misses caches, page faults and system calls. The table
+in a hundred, however busy the machine is; it misses caches, page faults and system calls. The table
 shows the difference to the figures in `figures.json`, which `--save` replaces.
 """
 
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -96,7 +97,12 @@ def count_script(code: str, url: str) -> int:
     arguments = (code, samples.API_KEY, url, samples.HASHES[0])
     # The first run after a change of the modules compiles them.
     subprocess.run((sys.executable, "-c", *arguments), check=True, stdout=subprocess.DEVNULL)
-    return sum(_counted("-c", *arguments)) - sum(_counted("-c", "pass"))
+    return sum(_counted("-c", *arguments)) - _bare_interpreter()
+
+
+@cache
+def _bare_interpreter() -> int:
+    return sum(_counted("-c", "pass"))
 
 
 def _counted(*arguments: str) -> list[int]:
@@ -178,7 +184,7 @@ def count_all(only: list[str]) -> Counts:
             for name, group in SCRIPTS.items()
             if wanted(name)
         }
-        counts: Counts = {each.name: {} for each in operations}
+        counts: Counts = {each.name: dict.fromkeys(each.sides, 0) for each in operations}
         for side, future in calls.items():
             mine = [each for each in operations if side in each.sides]
             for each, cost in zip(mine, future.result(), strict=True):
@@ -226,8 +232,7 @@ def show(only: list[str], *, save: bool) -> int:
     with console.status("counting, which takes minutes"):
         counts = count_all(only)
     table = Table(
-        "what",
-        "by",
+        *(Column(heading, no_wrap=True) for heading in ("what", "by")),
         *(Column(heading, justify="right") for heading in ("instructions", "of the first")),
         Column("change", justify="right"),
     )
