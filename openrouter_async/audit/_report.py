@@ -317,7 +317,7 @@ def _parse_report(content: bytes) -> AuditReport:
         share = _Shared()
         keys = [share(key) for key in _records(parts.pop("keys"), APIKey)]
         findings = [share(finding) for finding in _records(parts.pop("findings"), Finding)]
-    except (ValueError, KeyError, RecursionError):
+    except (ValueError, KeyError, msgspec.MsgspecError, RecursionError):
         return report_from(_json.parse(content))
     if not keys_in_utc(keys):
         return report_from(_json.parse(content))

@@ -324,8 +324,8 @@ def test_bulk_ctrl_c(box: Sandbox, keys: Keys, tmp_path: Path) -> None:
         time.sleep(0.01)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=10)
-    assert time.monotonic() - began < 2
+    out, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 15
     assert process.returncode == 130, err
     assert [line.split("\t")[0] for line in out.splitlines()] == [
         "ok", "ambiguous", *["skipped"] * 5,

