@@ -178,7 +178,9 @@ def show_workspaces(
     connection: Connection,
     which: Annotated[
         str | None,
-        typer.Argument(help="Show only this one: id, slug or name.", metavar="[WORKSPACE]"),
+        typer.Argument(
+            help="Show only this one: id, slug or name.", metavar="WORKSPACE", show_default=False
+        ),
     ] = None,
     *,
     form: RecordOption = RecordFormat.TABLE,

@@ -91,7 +91,7 @@ def rotate(
     connection: Connection,
     *,
     hash: Annotated[
-        str | None, typer.Argument(help="The old key's hash.", metavar="[HASH]", show_default=False)
+        str | None, typer.Argument(help="The old key's hash.", metavar="HASH", show_default=False)
     ] = None,
 ) -> int:
     """Replace a key: create a copy, store it, check that it works, disable the old key.
