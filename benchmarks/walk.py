@@ -54,7 +54,7 @@ async def serving(
     )
     sizes = [keys] if one else [keys * share // sum(SHARES) for share in SHARES]
     try:
-        port = await asyncio.to_thread(process.stdout.readline)  # type: ignore[union-attr]
+        port = await asyncio.to_thread(process.stdout.readline)  # type: ignore[union-attr]  # it is a pipe
         account = Account(f"http://127.0.0.1:{port.strip()}/api/v1", sizes)
         async with AsyncOpenRouter(samples.API_KEY, server_url=account.url) as client:
             await client.workspaces.list()  # loads what a first call loads

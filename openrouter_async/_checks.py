@@ -34,7 +34,7 @@ def refuse(parameter: str, expected: str) -> NoReturn:
 
 def key_hash(parameter: str, value: object) -> str:
     """Check a key's hash; a key is rejected, because the value becomes part of a URL."""
-    if type(value) is str and _HASH.fullmatch(value):
+    if type(value) is str and _HASH.fullmatch(value):  # nearly always, and on the path of a get
         return value
     plain = plain_text(value)
     if plain is not None and _HASH.fullmatch(plain):
